@@ -1,0 +1,23 @@
+"""The NumPy wing: gradients derived by hand, and a training step that reads like the textbook.
+
+Names and arguments are PyTorch's: a training script moves between the wings by changing its imports.
+"""
+
+from manual import autograd, nn, ops, optim
+from manual.engine import enable_grad, is_grad_enabled, no_grad
+from manual.ops import *
+from manual.random import manual_seed
+from manual.tensor import Tensor, tensor
+
+__all__ = [
+    "Tensor",
+    "autograd",
+    "enable_grad",
+    "is_grad_enabled",
+    "manual_seed",
+    "nn",
+    "no_grad",
+    "optim",
+    "tensor",
+    *ops.__all__,
+]

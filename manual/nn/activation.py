@@ -1,0 +1,303 @@
+"""Activations as modules. The formulas and their derivations are in :mod:`manual.rules`.
+
+``inplace`` is accepted, as in torch, and has no effect on the numbers: no rule writes to its input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from manual import rules
+from manual.nn.module import Module, Parameter
+from manual.tensor import DEFAULT_DTYPE, Tensor, apply
+
+__all__ = [
+    "CELU",
+    "ELU",
+    "GELU",
+    "GLU",
+    "SELU",
+    "Hardshrink",
+    "Hardsigmoid",
+    "Hardswish",
+    "Hardtanh",
+    "LeakyReLU",
+    "LogSigmoid",
+    "LogSoftmax",
+    "Mish",
+    "PReLU",
+    "ReLU",
+    "ReLU6",
+    "SiLU",
+    "Sigmoid",
+    "Softmax",
+    "Softmin",
+    "Softplus",
+    "Softshrink",
+    "Softsign",
+    "Tanh",
+    "Tanhshrink",
+    "Threshold",
+]
+
+
+class _Activation(Module):
+    """Applies one rule with the options that the constructor was given."""
+
+    _rule: Any
+
+    def __init__(self, **options: Any):
+        super().__init__()
+        self._shown = options
+        self._options = {name: value for name, value in options.items() if name != "inplace"}
+        for name, value in options.items():
+            setattr(self, name, value)
+
+    def forward(self, input: Tensor) -> Tensor:
+        result: Tensor = apply(self._rule, input, **self._options)
+        return result
+
+    def extra_repr(self) -> str:
+        shown = {name: value for name, value in self._shown.items() if name != "inplace" or value}
+        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+
+
+class ReLU(_Activation):
+    """``max(0, x)``."""
+
+    _rule = staticmethod(rules.relu)
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(inplace=inplace)
+
+
+class ReLU6(_Activation):
+    """``min(max(0, x), 6)``."""
+
+    _rule = staticmethod(rules.relu6)
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(inplace=inplace)
+
+
+class LeakyReLU(_Activation):
+    """``x`` where positive, ``negative_slope x`` elsewhere."""
+
+    _rule = staticmethod(rules.leaky_relu)
+
+    def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
+        super().__init__(negative_slope=negative_slope, inplace=inplace)
+
+
+class ELU(_Activation):
+    """``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere."""
+
+    _rule = staticmethod(rules.elu)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False):
+        super().__init__(alpha=alpha, inplace=inplace)
+
+
+class SELU(_Activation):
+    """A scaled ELU whose constants keep mean and variance."""
+
+    _rule = staticmethod(rules.selu)
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(inplace=inplace)
+
+
+class CELU(_Activation):
+    """``max(0, x) + min(0, alpha (exp(x / alpha) - 1))``."""
+
+    _rule = staticmethod(rules.celu)
+
+    def __init__(self, alpha: float = 1.0, inplace: bool = False):
+        super().__init__(alpha=alpha, inplace=inplace)
+
+
+class GELU(_Activation):
+    """``x Phi(x)``; with ``approximate="tanh"`` its tanh approximation."""
+
+    _rule = staticmethod(rules.gelu)
+
+    def __init__(self, approximate: str = "none"):
+        super().__init__(approximate=approximate)
+
+
+class Sigmoid(_Activation):
+    """``1 / (1 + exp(-x))``."""
+
+    _rule = staticmethod(rules.sigmoid)
+
+
+class LogSigmoid(_Activation):
+    """``log(1 / (1 + exp(-x)))``."""
+
+    _rule = staticmethod(rules.logsigmoid)
+
+
+class Tanh(_Activation):
+    """The hyperbolic tangent."""
+
+    _rule = staticmethod(rules.tanh)
+
+
+class Hardtanh(_Activation):
+    """``x`` between the bounds, the nearer bound outside."""
+
+    _rule = staticmethod(rules.hardtanh)
+
+    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
+        super().__init__(min_val=min_val, max_val=max_val, inplace=inplace)
+
+
+class Softplus(_Activation):
+    """``log(1 + exp(beta x)) / beta``, and ``x`` where ``beta x`` exceeds the threshold."""
+
+    _rule = staticmethod(rules.softplus)
+
+    def __init__(self, beta: float = 1.0, threshold: float = 20.0):
+        super().__init__(beta=beta, threshold=threshold)
+
+
+class Softsign(_Activation):
+    """``x / (1 + |x|)``."""
+
+    _rule = staticmethod(rules.softsign)
+
+
+class SiLU(_Activation):
+    """``x sigmoid(x)``."""
+
+    _rule = staticmethod(rules.silu)
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(inplace=inplace)
+
+
+class Mish(_Activation):
+    """``x tanh(softplus(x))``."""
+
+    _rule = staticmethod(rules.mish)
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(inplace=inplace)
+
+
+class Tanhshrink(_Activation):
+    """``x - tanh(x)``."""
+
+    _rule = staticmethod(rules.tanhshrink)
+
+
+class Hardshrink(_Activation):
+    """``x`` outside ``+-lambd``, 0 inside."""
+
+    _rule = staticmethod(rules.hardshrink)
+
+    def __init__(self, lambd: float = 0.5):
+        super().__init__(lambd=lambd)
+
+
+class Softshrink(_Activation):
+    """``x`` moved towards 0 by ``lambd``, 0 inside ``+-lambd``."""
+
+    _rule = staticmethod(rules.softshrink)
+
+    def __init__(self, lambd: float = 0.5):
+        super().__init__(lambd=lambd)
+
+
+class Threshold(_Activation):
+    """``x`` above the threshold, ``value`` elsewhere."""
+
+    _rule = staticmethod(rules.threshold)
+
+    def __init__(self, threshold: float, value: float, inplace: bool = False):
+        super().__init__(threshold=threshold, value=value, inplace=inplace)
+
+
+class Hardsigmoid(_Activation):
+    """``min(max(0, x / 6 + 1/2), 1)``."""
+
+    _rule = staticmethod(rules.hardsigmoid)
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(inplace=inplace)
+
+
+class Hardswish(_Activation):
+    """``x`` times its hard sigmoid."""
+
+    _rule = staticmethod(rules.hardswish)
+
+    def __init__(self, inplace: bool = False):
+        super().__init__(inplace=inplace)
+
+
+class GLU(_Activation):
+    """The first half along ``dim`` times the sigmoid of the second."""
+
+    _rule = staticmethod(rules.glu)
+
+    def __init__(self, dim: int = -1):
+        super().__init__(dim=dim)
+
+
+class Softmax(_Activation):
+    """``exp(x) / sum(exp(x))`` along ``dim``."""
+
+    _rule = staticmethod(rules.softmax)
+
+    def __init__(self, dim: int | None = None):
+        if dim is None:
+            raise ValueError(
+                "Softmax: name the axis, dim=...; torch guesses one, which has been the wrong one too often"
+            )
+        super().__init__(dim=dim)
+
+
+class LogSoftmax(_Activation):
+    """The logarithm of the softmax along ``dim``."""
+
+    _rule = staticmethod(rules.log_softmax)
+
+    def __init__(self, dim: int | None = None):
+        if dim is None:
+            raise ValueError(
+                "LogSoftmax: name the axis, dim=...; torch guesses one, which has been the wrong one too often"
+            )
+        super().__init__(dim=dim)
+
+
+class Softmin(_Activation):
+    """The softmax of ``-x`` along ``dim``."""
+
+    _rule = staticmethod(rules.softmin)
+
+    def __init__(self, dim: int | None = None):
+        if dim is None:
+            raise ValueError(
+                "Softmin: name the axis, dim=...; torch guesses one, which has been the wrong one too often"
+            )
+        super().__init__(dim=dim)
+
+
+class PReLU(Module):
+    """``x`` where positive, ``weight x`` elsewhere, with a learned weight: one, or one per channel (axis 1)."""
+
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None):
+        super().__init__()
+        self.num_parameters = num_parameters
+        self.init = init
+        self.weight = Parameter(np.full(num_parameters, init, dtype or DEFAULT_DTYPE))
+
+    def forward(self, input: Tensor) -> Tensor:
+        result: Tensor = apply(rules.prelu, input, self.weight)
+        return result
+
+    def extra_repr(self) -> str:
+        return f"num_parameters={self.num_parameters}"

@@ -1,0 +1,180 @@
+"""The functions of ``torch.nn.functional``, with its names and arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from manual import random, rules
+from manual.rules import losses
+from manual.rules.core import Array
+from manual.tensor import Tensor, apply, as_array, lift
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "cross_entropy",
+    "dropout",
+    "elu",
+    "gelu",
+    "glu",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "leaky_relu",
+    "linear",
+    "log_softmax",
+    "logsigmoid",
+    "mish",
+    "mse_loss",
+    "multi_margin_loss",
+    "nll_loss",
+    "prelu",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
+    "squared_hinge_loss",
+    "tanh",
+    "tanhshrink",
+    "threshold",
+]
+
+linear = lift(rules.linear)
+relu = lift(rules.relu)
+relu6 = lift(rules.relu6)
+leaky_relu = lift(rules.leaky_relu)
+elu = lift(rules.elu)
+selu = lift(rules.selu)
+celu = lift(rules.celu)
+gelu = lift(rules.gelu)
+sigmoid = lift(rules.sigmoid)
+logsigmoid = lift(rules.logsigmoid)
+tanh = lift(rules.tanh)
+hardtanh = lift(rules.hardtanh)
+softplus = lift(rules.softplus)
+softsign = lift(rules.softsign)
+silu = lift(rules.silu)
+mish = lift(rules.mish)
+tanhshrink = lift(rules.tanhshrink)
+hardshrink = lift(rules.hardshrink)
+softshrink = lift(rules.softshrink)
+threshold = lift(rules.threshold)
+hardsigmoid = lift(rules.hardsigmoid)
+hardswish = lift(rules.hardswish)
+prelu = lift(rules.prelu)
+glu = lift(rules.glu)
+softmax = lift(rules.softmax)
+log_softmax = lift(rules.log_softmax)
+softmin = lift(rules.softmin)
+
+
+def dropout(
+    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, mask: Array | None = None
+) -> Tensor:
+    """Zero values with probability ``p`` and scale the others by ``1 / (1 - p)``; ``mask`` replays a given draw."""
+    if not 0 <= p <= 1:
+        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    if not training:
+        return input
+    if mask is None:
+        mask = random.default_generator().random(input.shape) >= p
+    result: Tensor = apply(rules.dropout, input, mask, p=p)
+    return result
+
+
+def _loss(rule: Any, input: Any, target: Any, **options: Any) -> Tensor:
+    weights = {name: None if options[name] is None else as_array(options[name]) for name in options if "weight" in name}
+    result: Tensor = apply(rule, input, target, **{**options, **weights})
+    return result
+
+
+def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """See :func:`manual.rules.losses.mse_loss`."""
+    return _loss(losses.mse_loss, input, target, reduction=reduction)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """See :func:`manual.rules.losses.l1_loss`."""
+    return _loss(losses.l1_loss, input, target, reduction=reduction)
+
+
+def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """See :func:`manual.rules.losses.soft_margin_loss`."""
+    return _loss(losses.soft_margin_loss, input, target, reduction=reduction)
+
+
+def hinge_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """See :func:`manual.rules.losses.hinge_loss`."""
+    return _loss(losses.hinge_loss, input, target, reduction=reduction)
+
+
+def squared_hinge_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
+    """See :func:`manual.rules.losses.squared_hinge_loss`."""
+    return _loss(losses.squared_hinge_loss, input, target, reduction=reduction)
+
+
+def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float = 1.0) -> Tensor:
+    """See :func:`manual.rules.losses.smooth_l1_loss`."""
+    return _loss(losses.smooth_l1_loss, input, target, reduction=reduction, beta=beta)
+
+
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
+    """See :func:`manual.rules.losses.huber_loss`."""
+    return _loss(losses.huber_loss, input, target, reduction=reduction, delta=delta)
+
+
+def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:
+    """See :func:`manual.rules.losses.binary_cross_entropy`."""
+    return _loss(losses.binary_cross_entropy, input, target, weight=weight, reduction=reduction)
+
+
+def binary_cross_entropy_with_logits(
+    input: Any, target: Any, weight: Any = None, reduction: str = "mean", pos_weight: Any = None
+) -> Tensor:
+    """See :func:`manual.rules.losses.binary_cross_entropy_with_logits`."""
+    rule = losses.binary_cross_entropy_with_logits
+    return _loss(rule, input, target, weight=weight, reduction=reduction, pos_weight=pos_weight)
+
+
+def nll_loss(input: Any, target: Any, weight: Any = None, ignore_index: int = -100, reduction: str = "mean") -> Tensor:
+    """See :func:`manual.rules.losses.nll_loss`."""
+    return _loss(losses.nll_loss, input, target, weight=weight, ignore_index=ignore_index, reduction=reduction)
+
+
+def cross_entropy(
+    input: Any,
+    target: Any,
+    weight: Any = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """See :func:`manual.rules.losses.cross_entropy`."""
+    options = {"weight": weight, "ignore_index": ignore_index, "label_smoothing": label_smoothing}
+    return _loss(losses.cross_entropy, input, target, reduction=reduction, **options)
+
+
+def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = False) -> Tensor:
+    """See :func:`manual.rules.losses.kl_div`."""
+    return _loss(losses.kl_div, input, target, reduction=reduction, log_target=log_target)
+
+
+def multi_margin_loss(
+    input: Any, target: Any, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"
+) -> Tensor:
+    """See :func:`manual.rules.losses.multi_margin_loss`."""
+    return _loss(losses.multi_margin_loss, input, target, p=p, margin=margin, weight=weight, reduction=reduction)

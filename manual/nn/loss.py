@@ -1,0 +1,204 @@
+"""Losses as modules. The formulas and their derivations are in :mod:`manual.rules.losses`.
+
+Each loss says with ``denominator(input, target)`` what its mean divides by, whatever its reduction: a micro-batch's share of
+a batch is its share of that number. ``size_average`` and ``reduce``, which torch has deprecated, are not taken.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from manual.nn.module import Module
+from manual.rules import losses
+from manual.rules.core import Array
+from manual.tensor import Tensor, apply, as_array
+
+__all__ = [
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CrossEntropyLoss",
+    "HingeLoss",
+    "HuberLoss",
+    "KLDivLoss",
+    "L1Loss",
+    "MSELoss",
+    "MultiMarginLoss",
+    "NLLLoss",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
+    "SquaredHingeLoss",
+]
+
+
+class _Loss(Module):
+    """Applies one loss rule."""
+
+    _rule: Any
+
+    def __init__(self, reduction: str = "mean", **options: Any):
+        super().__init__()
+        self.reduction = reduction
+        self._options = options
+        for name, value in options.items():
+            setattr(self, name, value)
+
+    def forward(self, input: Tensor, target: Any) -> Tensor:
+        result: Tensor = apply(self._rule, input, target, reduction=self.reduction, **self._options)
+        return result
+
+    def denominator(self, input: Any, target: Any) -> float:
+        """The number of elements."""
+        return float(np.size(as_array(input)))
+
+
+class _WeightedLoss(_Loss):
+    """A loss whose weights are buffers."""
+
+    def __init__(self, reduction: str, weights: dict[str, Any], **options: Any):
+        super().__init__(reduction, **options)
+        self._weights = tuple(weights)
+        for name, value in weights.items():
+            self.register_buffer(name, None if value is None else as_array(value))
+
+    def forward(self, input: Tensor, target: Any) -> Tensor:
+        weights = {name: self._buffers[name] for name in self._weights}
+        result: Tensor = apply(self._rule, input, target, reduction=self.reduction, **self._options, **weights)
+        return result
+
+
+class L1Loss(_Loss):
+    """Mean absolute error."""
+
+    _rule = staticmethod(losses.l1_loss)
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__(reduction)
+
+
+class MSELoss(_Loss):
+    """Mean squared error over all *elements*, without a factor 1/2."""
+
+    _rule = staticmethod(losses.mse_loss)
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__(reduction)
+
+
+class SmoothL1Loss(_Loss):
+    """Squares near zero, absolute errors beyond ``beta``; Huber's loss over ``beta``."""
+
+    _rule = staticmethod(losses.smooth_l1_loss)
+
+    def __init__(self, reduction: str = "mean", beta: float = 1.0):
+        super().__init__(reduction, beta=beta)
+
+
+class HuberLoss(_Loss):
+    """Half squares near zero, ``delta`` times absolute errors beyond."""
+
+    _rule = staticmethod(losses.huber_loss)
+
+    def __init__(self, reduction: str = "mean", delta: float = 1.0):
+        super().__init__(reduction, delta=delta)
+
+
+class SoftMarginLoss(_Loss):
+    """``log(1 + exp(-y s))`` for targets of -1 and 1."""
+
+    _rule = staticmethod(losses.soft_margin_loss)
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__(reduction)
+
+
+class HingeLoss(_Loss):
+    """``max(0, 1 - y s)`` for targets of -1 and 1: the linear SVM's; torch has no such module."""
+
+    _rule = staticmethod(losses.hinge_loss)
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__(reduction)
+
+
+class SquaredHingeLoss(_Loss):
+    """``max(0, 1 - y s)^2`` for targets of -1 and 1; torch has no such module."""
+
+    _rule = staticmethod(losses.squared_hinge_loss)
+
+    def __init__(self, reduction: str = "mean"):
+        super().__init__(reduction)
+
+
+class BCELoss(_WeightedLoss):
+    """Binary cross entropy of probabilities; logarithms are cut off at -100."""
+
+    _rule = staticmethod(losses.binary_cross_entropy)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean"):
+        super().__init__(reduction, {"weight": weight})
+
+
+class BCEWithLogitsLoss(_WeightedLoss):
+    """Binary cross entropy of logits, stable for every one of them."""
+
+    _rule = staticmethod(losses.binary_cross_entropy_with_logits)
+
+    def __init__(self, weight: Any = None, reduction: str = "mean", pos_weight: Any = None):
+        super().__init__(reduction, {"weight": weight, "pos_weight": pos_weight})
+
+
+class _ClassLoss(_WeightedLoss):
+    def denominator(self, input: Any, target: Any) -> float:
+        """The rows that are not ignored, or the sum of their target weights."""
+        weight: Array | None = self._buffers["weight"]
+        ignore_index = self._options["ignore_index"]
+        return losses.class_denominator(as_array(input), as_array(target), weight=weight, ignore_index=ignore_index)
+
+
+class NLLLoss(_ClassLoss):
+    """Negative log likelihood of log-probabilities; the mean divides by the sum of the target weights."""
+
+    _rule = staticmethod(losses.nll_loss)
+
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
+        super().__init__(reduction, {"weight": weight}, ignore_index=ignore_index)
+
+
+class CrossEntropyLoss(_ClassLoss):
+    """Cross entropy of logits with class indices or class probabilities."""
+
+    _rule = staticmethod(losses.cross_entropy)
+
+    def __init__(
+        self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean", label_smoothing: float = 0.0
+    ):
+        super().__init__(reduction, {"weight": weight}, ignore_index=ignore_index, label_smoothing=label_smoothing)
+
+
+class MultiMarginLoss(_WeightedLoss):
+    """``sum_j max(0, margin - x_y + x_j)^p / C`` over the other classes j."""
+
+    _rule = staticmethod(losses.multi_margin_loss)
+
+    def __init__(self, p: int = 1, margin: float = 1.0, weight: Any = None, reduction: str = "mean"):
+        super().__init__(reduction, {"weight": weight}, p=p, margin=margin)
+
+    def denominator(self, input: Any, target: Any) -> float:
+        """The number of rows."""
+        return float(np.size(as_array(target)))
+
+
+class KLDivLoss(_Loss):
+    """``t (log t - x)`` for log-probabilities x; ``"mean"`` divides by elements, ``"batchmean"`` by rows."""
+
+    _rule = staticmethod(losses.kl_div)
+
+    def __init__(self, reduction: str = "mean", log_target: bool = False):
+        super().__init__(reduction, log_target=log_target)
+
+    def denominator(self, input: Any, target: Any) -> float:
+        """The number of elements, or of rows for ``batchmean``."""
+        array = as_array(input)
+        return float(len(array) if self.reduction == "batchmean" else array.size)

@@ -1,0 +1,106 @@
+"""Clipping: gradients are kept from being too long, all together, or too large, each for itself."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from manual.rules.core import Array
+from manual.tensor import Tensor
+
+__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+
+
+def get_total_norm(
+    tensors: Iterable[Array] | Array, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+) -> Array:
+    """The norm of all arrays together, as if they were one vector: the norm of their norms.
+
+    Parameters
+    ----------
+    tensors : arrays, of any shapes
+    norm_type : p of the p-norm, ``inf`` for the largest magnitude
+    error_if_nonfinite : raise for a norm that is nan or infinite
+    foreach : accepted, as in torch; chooses a kernel there
+
+    Returns
+    -------
+    A 0-d array.
+    """
+    arrays = [tensors] if isinstance(tensors, np.ndarray) else list(tensors)
+    if not arrays:
+        return np.asarray(0.0, np.float32)
+    norms = np.array([_norm(array, float(norm_type)) for array in arrays], np.result_type(*arrays))
+    total = np.asarray(_norm(norms, float(norm_type)), norms.dtype)
+    if error_if_nonfinite and not np.isfinite(total):
+        raise RuntimeError(
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
+            "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
+            "`error_if_nonfinite=False`"
+        )
+    return total
+
+
+def _norm(array: Array, p: float) -> Any:
+    flat = array.reshape(-1)
+    if not flat.size:
+        return 0.0
+    if p == 2.0:
+        return math.sqrt(flat.dot(flat)) if flat.dtype != np.longdouble else np.sqrt(flat.dot(flat))
+    size = np.abs(flat)
+    if math.isinf(p):
+        return size.max() if p > 0 else size.min()
+    if p == 1.0:
+        return size.sum()
+    if p == 0.0:
+        return np.count_nonzero(flat)
+    return (size**p).sum() ** (1.0 / p)
+
+
+def clip_grads_with_norm_(
+    parameters: Iterable[Tensor] | Tensor, max_norm: float, total_norm: Any, foreach: Any = None
+) -> None:
+    """Scale every gradient in place by ``min(1, max_norm / (total_norm + 1e-6))``.
+
+    Convention: the factor is always multiplied, also where it is 1; the 1e-6 is torch's, and makes a gradient that is
+    clipped end a little below ``max_norm``.
+    """
+    coefficient = np.minimum(max_norm / (total_norm + 1e-6), 1.0)
+    for gradient in _gradients(parameters):
+        np.multiply(gradient, coefficient, out=gradient, casting="same_kind")
+
+
+def clip_grad_norm_(
+    parameters: Iterable[Tensor] | Tensor,
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: Any = None,
+) -> Array:
+    """Clip the norm of all gradients together, in place.
+
+    With ``g`` all gradients as one vector, ``g <- g min(1, max_norm / (|g| + 1e-6))``: the direction stays (Pascanu,
+    Mikolov and Bengio 2013, algorithm 1). Clipping each tensor by a norm of its own would turn it.
+
+    Returns
+    -------
+    The norm before clipping. Parameters without gradient are left out.
+    """
+    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite)
+    clip_grads_with_norm_(parameters, max_norm, total)
+    return total
+
+
+def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, foreach: Any = None) -> None:
+    """Cut every element of every gradient to ``[-clip_value, clip_value]``, in place."""
+    for gradient in _gradients(parameters):
+        np.clip(gradient, -float(clip_value), float(clip_value), out=gradient)
+
+
+def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Array]:
+    parameters = [parameters] if isinstance(parameters, Tensor) else parameters
+    return [parameter.grad for parameter in parameters if parameter.grad is not None]

@@ -1,0 +1,14 @@
+"""Optimizers: names, arguments and state keys as ``torch.optim`` has them.
+
+Each optimizer is named state (*slots*) and one method, ``update``, that reads like the printed algorithm.
+"""
+
+from manual.optim import lr_scheduler
+from manual.optim.adagrad import Adagrad
+from manual.optim.adam import Adam
+from manual.optim.adamw import AdamW
+from manual.optim.optimizer import Optimizer
+from manual.optim.rmsprop import RMSprop
+from manual.optim.sgd import SGD
+
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]

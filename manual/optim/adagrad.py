@@ -1,0 +1,87 @@
+"""Adagrad: a rate for every element that falls with what it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from manual.optim.bundles import slot_like
+from manual.optim.optimizer import Optimizer, at_least_zero
+from manual.rules.core import Array
+
+__all__ = ["Adagrad"]
+
+
+class Adagrad(Optimizer):
+    """Divide the gradient by the root of the sum of its squares so far.
+
+    With gradient ``g``, weight decay ``λ``, rate ``γ`` and rate decay ``η``, from ``s`` = the initial accumulator
+    value, for ``t = 1, 2, ...``::
+
+        g ← g + λ θ                     (−g + λ θ to maximise)
+        s ← s + g²
+        θ ← θ − γ / (1 + (t − 1) η) · g / (√s + ε)
+
+    Slots: ``step`` (``t``), ``sum`` (``s``).
+
+    Duchi, Hazan and Singer, "Adaptive Subgradient Methods for Online Learning and Stochastic Optimization" (JMLR
+    2011), figure 1, with the diagonal matrix.
+
+    Convention: ``ε`` is added outside the root, as in torch; TensorFlow adds it inside.
+
+    Convention: the rate decays from the second step on (``t − 1``), as in torch.
+
+    Convention: the slots are made with the optimizer, as in torch, hence also for a parameter that never gets a
+    gradient; and a group's own ``initial_accumulator_value`` is ignored in favour of the optimizer's.
+    """
+
+    scalar_slots = ("step",)
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        lr_decay: float = 0,
+        weight_decay: float = 0,
+        initial_accumulator_value: float = 0,
+        eps: float = 1e-10,
+        *,
+        maximize: bool = False,
+    ):
+        at_least_zero("learning rate", lr)
+        at_least_zero("lr_decay value", lr_decay)
+        at_least_zero("weight_decay value", weight_decay)
+        at_least_zero("initial_accumulator_value value", initial_accumulator_value)
+        at_least_zero("epsilon value", eps)
+        defaults = {
+            "lr": lr,
+            "lr_decay": lr_decay,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "initial_accumulator_value": initial_accumulator_value,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+        for group in self.param_groups:
+            for tensor in group["params"]:
+                self.slots_of(tensor, group)
+
+    def new_slots(self, parameter: Array, group: dict[str, Any]) -> dict[str, Any]:
+        start = self.defaults["initial_accumulator_value"]
+        return {"step": np.zeros((), np.float32), "sum": slot_like(parameter, start)}
+
+    def update(self, parameter: Array, gradient: Array, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        s, t = slots["sum"], slots["step"].item()
+        rate = float(group["lr"]) / (1 + (t - 1) * group["lr_decay"])
+        scratch = self.scratch("change", parameter)
+
+        g = self.descent_gradient(parameter, gradient, group)
+        s += np.multiply(g, g, out=scratch)
+
+        scale = np.sqrt(s, out=scratch)
+        scale += group["eps"]
+        change = np.divide(g, scale, out=scratch)
+        change *= rate
+        parameter -= change

@@ -1,0 +1,57 @@
+"""A schedule that warms up, or falls, along a line."""
+
+from __future__ import annotations
+
+from manual.optim.lr_scheduler.scheduler import LRScheduler
+from manual.optim.optimizer import Optimizer
+
+__all__ = ["LinearLR"]
+
+
+class LinearLR(LRScheduler):
+    """Move a factor of the rate from ``start_factor`` to ``end_factor`` in ``total_iters`` equal steps.
+
+    Closed form: ``γ_t = γ_0 · f(t)`` with ``f(t) = s + (e − s) min(t, T) / T``. The ratio of two neighbours is
+
+        ``f(t) / f(t−1) = 1 + (e − s) / (T s + (t − 1)(e − s))``
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    start_factor : float
+        ``s``, greater than 0 and at most 1.
+    end_factor : float
+        ``e``, from 0 to 1.
+    total_iters : int
+        ``T``.
+    last_epoch : int
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        start_factor: float = 1.0 / 3,
+        end_factor: float = 1.0,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ):
+        if not 0 < start_factor <= 1:
+            raise ValueError(
+                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1, "
+                f"not {start_factor}"
+            )
+        if not 0 <= end_factor <= 1:
+            raise ValueError(f"Ending multiplicative factor expected to be between 0 and 1, not {end_factor}")
+        self.start_factor = start_factor
+        self.end_factor = end_factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        self._warn_outside_step()
+        if self.last_epoch == 0:
+            return self._scaled(self.start_factor)
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return self._rates()
+        rise = self.end_factor - self.start_factor
+        return self._scaled(1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))

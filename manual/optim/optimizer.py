@@ -1,0 +1,350 @@
+"""What every optimizer shares: parameter groups, state, and how a step reaches each parameter."""
+
+from __future__ import annotations
+
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from itertools import chain
+from typing import Any, ClassVar
+
+import numpy as np
+
+from manual.engine import enable_grad
+from manual.optim.bundles import BLOCK, Bundles, Scratch, checked_gradient, update_in_blocks
+from manual.rules.core import Array
+from manual.tensor import Tensor
+
+__all__ = ["Optimizer", "at_least_zero"]
+
+
+class Optimizer:
+    """Base of all optimizers. A subclass names its slots and writes out one update.
+
+    Parameters
+    ----------
+    params : iterable of tensors, of ``(name, tensor)`` pairs, or of dicts
+        A dict is a parameter group: ``params`` beside options of its own.
+    defaults : dict
+        The options of groups that do not set them.
+
+    Attributes
+    ----------
+    param_groups : list of dicts
+    state : dict
+        Maps each parameter to its *slots*, a dict of arrays under torch's names.
+    defaults : dict
+
+    Notes
+    -----
+    A parameter whose ``grad`` is ``None`` is skipped: no slot is made or decays and no step is counted. A gradient of
+    zeros is a gradient. Parameters are changed in place, gradients are only read.
+
+    A subclass overrides ``new_slots``, ``update`` and where needed ``advance`` and ``bundled``. One that needs the
+    shape of a parameter sets ``elementwise = False``; one that is no map of single parameters overrides ``step``.
+    """
+
+    elementwise: ClassVar[bool] = True
+    """Whether each element is updated by itself, so that arrays may be cut and joined at will."""
+
+    scalar_slots: ClassVar[tuple[str, ...]] = ()
+    """The slots that hold one number for the whole parameter, as 0-d arrays."""
+
+    _bundling = True
+
+    def __init__(self, params: Iterable[Any], defaults: dict[str, Any]):
+        if isinstance(params, Tensor):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got {type(params).__name__}"
+            )
+        self.defaults = {name: _plain(value) for name, value in defaults.items()}
+        self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        self.param_groups: list[dict[str, Any]] = []
+        self._set_up()
+        groups = list(params)
+        if not groups:
+            raise ValueError("optimizer got an empty parameter list")
+        if not isinstance(groups[0], dict):
+            groups = [{"params": groups}]
+        for group in groups:
+            self.add_param_group(group)
+
+    def _set_up(self) -> None:
+        self.scratch = Scratch()
+        self._bundles: list[Bundles] = [Bundles() for _ in self.param_groups]
+        self._opt_called = False  # schedulers ask whether a step has been made
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, with options of its own where it has them.
+
+        Raises
+        ------
+        TypeError
+            If it is no dict, its parameters are a set, or one of them is no Tensor.
+        ValueError
+            If a tensor is no leaf, is in another group already, or only some parameters or groups have names.
+        """
+        if not isinstance(param_group, dict):
+            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+        params = param_group["params"]
+        if isinstance(params, set):
+            raise TypeError(
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                "sets will change between runs. Please use a list instead."
+            )
+        entries = [params] if isinstance(params, Tensor) else list(params)
+        names = [entry[0] for entry in entries if isinstance(entry, tuple)]
+        tensors = [entry[1] if isinstance(entry, tuple) else entry for entry in entries]
+        if names and len(names) != len(tensors):
+            raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        for tensor in tensors:
+            if not isinstance(tensor, Tensor):
+                raise TypeError(
+                    f"optimizer can only optimize Tensors, but one of the params is {type(tensor).__name__}"
+                )
+            if not tensor.is_leaf:
+                raise ValueError("can't optimize a non-leaf Tensor")
+
+        group = {**param_group, "params": tensors}
+        if names:
+            group["param_names"] = names
+        for name, default in self.defaults.items():
+            group[name] = _plain(group.get(name, default))
+
+        listed = {id(tensor) for tensor in tensors}
+        if len(listed) < len(tensors):
+            warnings.warn(
+                "optimizer contains a parameter group with duplicate parameters; in future, this will cause an error",
+                stacklevel=3,
+            )
+        for other in self.param_groups:
+            if ("param_names" in group) != ("param_names" in other):
+                raise ValueError(
+                    "all optimizer param groups should be with/without names. cannot add param group "
+                    f"{'with' if 'param_names' in group else 'without'} names to the optimizer"
+                )
+            if not listed.isdisjoint(id(tensor) for tensor in other["params"]):
+                raise ValueError("some parameters appear in more than one parameter group")
+        self.param_groups.append(group)
+        self._bundles.append(Bundles())
+
+    # -- what a subclass says ----------------------------------------------------------------------------------------
+
+    def new_slots(self, parameter: Array, group: dict[str, Any]) -> dict[str, Any]:
+        """The slots of a parameter before its first step."""
+        return {}
+
+    def advance(self, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        """Move the scalar slots on by one step, in place, before the update.
+
+        In a bundle they are vectors with one element per parameter: write whatever holds for both.
+        """
+        if "step" in self.scalar_slots:
+            slots["step"] += 1
+
+    def update(self, parameter: Array, gradient: Array, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        """Make one step of one parameter, in place on ``parameter`` and on the arrays in ``slots``.
+
+        Parameters
+        ----------
+        parameter, gradient : arrays of one shape and dtype; ``gradient`` is only read
+        slots : arrays of that shape, and the 0-d arrays of ``scalar_slots``. One that is missing may be put in
+        group : the options in force
+        """
+        raise NotImplementedError
+
+    def bundled(self, group: dict[str, Any]) -> bool:
+        """Whether joining the small parameters of this group is worth the gathering."""
+        return True
+
+    # -- one step ----------------------------------------------------------------------------------------------------
+
+    def step(self, closure: Callable[[], Any] | None = None) -> Any:
+        """Update every parameter that has a gradient.
+
+        Parameters
+        ----------
+        closure : callable, optional
+            Evaluates the model anew and returns the loss, which is handed on.
+        """
+        self._opt_called = True
+        loss = None
+        if closure is not None:
+            with enable_grad():
+                loss = closure()
+        for group, bundles in zip(self.param_groups, self._bundles, strict=True):
+            tensors = [tensor for tensor in group["params"] if tensor.grad is not None]
+            if self.elementwise and self._bundling and len(tensors) > 1 and self.bundled(group):
+                bundles.step(self, tensors, group)
+            else:
+                for tensor in tensors:
+                    self.update_alone(tensor, group)
+        return loss
+
+    def update_alone(self, tensor: Tensor, group: dict[str, Any]) -> None:
+        """Make one step of one parameter, in blocks where it is large."""
+        parameter, gradient = tensor.data, checked_gradient(tensor)
+        found = self.state.get(tensor)
+        slots = found or self.new_slots(parameter, group)
+        if self.scalar_slots:
+            self.advance(slots, group)
+        if parameter.size > BLOCK and self.elementwise and self._contiguous(parameter, slots):
+            update_in_blocks(self, parameter, gradient, slots, group)
+        else:
+            self.update(parameter, gradient, slots, group)
+        if slots and not found:
+            self.state[tensor] = slots
+
+    def _contiguous(self, parameter: Array, slots: dict[str, Any]) -> bool:
+        return parameter.flags.c_contiguous and all(
+            slot.flags.c_contiguous for name, slot in slots.items() if name not in self.scalar_slots
+        )
+
+    def slots_of(self, tensor: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        """The slots of a parameter, made now where it has none."""
+        slots = self.state[tensor]
+        if not slots:
+            slots.update(self.new_slots(tensor.data, group))
+        return slots
+
+    def descent_gradient(self, parameter: Array, gradient: Array, group: dict[str, Any]) -> Array:
+        """The gradient of what is minimised: ``g``, or ``−g`` to maximise, plus ``λ θ`` of an L2 penalty ``λ/2 ‖θ‖²``.
+
+        Returns
+        -------
+        ``gradient`` itself where there is nothing to do, else a scratch array.
+
+        Convention: the sign is turned before the penalty is added, as in torch, so that weight decay pulls towards zero
+        also when maximising.
+        """
+        decay = group["weight_decay"]
+        if decay:
+            total = np.multiply(parameter, decay, out=self.scratch("gradient", parameter))
+            if group["maximize"]:
+                total -= gradient
+            else:
+                total += gradient
+            return total
+        if group["maximize"]:
+            return np.negative(gradient, out=self.scratch("gradient", parameter))
+        return gradient
+
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Drop the gradients, or overwrite them by zeros.
+
+        Parameters
+        ----------
+        set_to_none : bool
+            Dropped gradients make ``step`` skip the parameter until it gets a new one; zeros are a gradient.
+        """
+        for group in self.param_groups:
+            for tensor in group["params"]:
+                if set_to_none:
+                    tensor.grad = None
+                elif tensor.grad is not None:
+                    tensor.grad[...] = 0
+
+    # -- state that can be saved ---------------------------------------------------------------------------------------
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state and the options, with parameters numbered in the order of the groups.
+
+        The arrays are the optimizer's own, as in torch: copy what has to outlive the next step.
+        """
+        numbers: dict[int, int] = {}
+        groups = []
+        position = 0
+        for group in self.param_groups:
+            for tensor in group["params"]:
+                numbers.setdefault(id(tensor), position)
+                position += 1
+            packed = {name: value for name, value in group.items() if name != "params"}
+            groups.append({**packed, "params": [numbers[id(tensor)] for tensor in group["params"]]})
+        state = {numbers[id(key)] if isinstance(key, Tensor) else key: dict(slots) for key, slots in self.state.items()}
+        return {"state": state, "param_groups": groups}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take over a state and its options, made here or by torch (anything that NumPy can read as arrays).
+
+        Arrays are copied, and cast to the parameter's dtype, ``step`` and its kin excepted.
+
+        Raises
+        ------
+        ValueError
+            If the groups do not fit this optimizer's, or a slot does not have its parameter's shape.
+        """
+        saved = state_dict["param_groups"]
+        if len(saved) != len(self.param_groups):
+            raise ValueError("loaded state dict has a different number of parameter groups")
+        if any(len(new["params"]) != len(old["params"]) for new, old in zip(saved, self.param_groups, strict=True)):
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+            )
+        parameters = dict(
+            zip(
+                chain.from_iterable(group["params"] for group in saved),
+                chain.from_iterable(group["params"] for group in self.param_groups),
+                strict=True,
+            )
+        )
+        state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
+        for number, slots in state_dict["state"].items():
+            if number in parameters:
+                state[parameters[number]] = self._loaded(slots, parameters[number].data, number)
+            else:
+                state[number] = slots
+        groups = []
+        for new, old in zip(saved, self.param_groups, strict=True):
+            group = {name: _plain(value) for name, value in new.items()}
+            if "param_names" in old:
+                group.setdefault("param_names", old["param_names"])
+            groups.append({**self.defaults, **group, "params": old["params"]})
+        self.__setstate__({"state": state, "param_groups": groups})
+
+    def _loaded(self, slots: dict[str, Any], parameter: Array, number: Any) -> dict[str, Any]:
+        loaded = {}
+        for name, value in slots.items():
+            if value is None:  # a momentum buffer before its first step
+                continue
+            if name in self.scalar_slots:
+                loaded[name] = np.asarray(value, np.float32 if isinstance(value, (int, float)) else None).copy()
+                continue
+            loaded[name] = np.asarray(value).astype(parameter.dtype, order="C")
+            if self.elementwise and loaded[name].shape != parameter.shape:
+                raise ValueError(
+                    f"loaded state dict has a {name} of shape {loaded[name].shape} for parameter {number}, "
+                    f"which has shape {parameter.shape}"
+                )
+        return loaded
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"defaults": self.defaults, "state": self.state, "param_groups": self.param_groups}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        called = getattr(self, "_opt_called", False)
+        self.__dict__.update(state)
+        self._set_up()
+        self._opt_called = called
+
+    def __repr__(self) -> str:
+        lines = []
+        for number, group in enumerate(self.param_groups):
+            lines.append(f"Parameter Group {number}")
+            lines += [f"    {name}: {group[name]}" for name in sorted(group) if name != "params"]
+        return "\n".join([f"{type(self).__name__} (", *lines, ")"])
+
+
+def at_least_zero(description: str, value: float) -> None:
+    """Refuse a hyper-parameter that is negative or not a number."""
+    if not value >= 0:
+        raise ValueError(f"Invalid {description}: {value}")
+
+
+def _plain(value: Any) -> Any:
+    """A Python number for a NumPy scalar: ``np.float64(0.1)`` would turn float32 arithmetic into float64."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, (tuple, list)) and any(isinstance(item, np.generic) for item in value):
+        return type(value)(_plain(item) for item in value)
+    return value

@@ -1,0 +1,92 @@
+"""Stochastic gradient descent, with heavy-ball or Nesterov momentum."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from manual.optim.optimizer import Optimizer, at_least_zero
+from manual.rules.core import Array
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent.
+
+    With gradient ``g``, momentum ``μ``, dampening ``τ``, weight decay ``λ`` and rate ``γ``, for ``t = 1, 2, ...``::
+
+        g ← g + λ θ                     (−g + λ θ to maximise)
+        b ← g                           at the first step
+        b ← μ b + (1 − τ) g             after it
+        θ ← θ − γ g                     without momentum
+        θ ← θ − γ b                     with momentum
+        θ ← θ − γ (g + μ b)             with Nesterov momentum
+
+    Slots: ``momentum_buffer`` (``b``), only where ``μ`` is not 0.
+
+    Polyak, "Some methods of speeding up the convergence of iteration methods" (1964); Sutskever et al., "On the
+    importance of initialization and momentum in deep learning" (ICML 2013), section 2.
+
+    Convention: the rate multiplies the buffer when it is used, as in torch; in Sutskever et al. it enters the buffer
+    (``b ← μ b + γ g``), so that a change of rate takes effect slowly. The two differ only where the rate changes.
+
+    Convention: the first gradient enters the buffer *without* dampening, as in torch; a buffer that started at zero
+    would get ``(1 − τ) g``.
+
+    Convention: Nesterov's look-ahead is applied to the gradient at the current point, as in torch.
+
+    Convention: ``weight_decay`` is an L2 penalty: it passes through the momentum buffer.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+    ):
+        at_least_zero("learning rate", lr)
+        at_least_zero("momentum value", momentum)
+        at_least_zero("weight_decay value", weight_decay)
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+        }
+        super().__init__(params, defaults)
+
+    def bundled(self, group: dict[str, Any]) -> bool:
+        """Without momentum an update is two passes, and gathering costs as much."""
+        return group["momentum"] != 0
+
+    def update(self, parameter: Array, gradient: Array, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        lr, momentum = float(group["lr"]), group["momentum"]
+        step = self.descent_gradient(parameter, gradient, group)
+
+        if momentum:
+            buffer = slots.get("momentum_buffer")
+            if buffer is None:
+                slots["momentum_buffer"] = buffer = step.copy()
+            else:
+                buffer *= momentum
+                buffer += np.multiply(step, 1 - group["dampening"], out=self.scratch("change", parameter))
+            if group["nesterov"]:
+                ahead = np.multiply(buffer, momentum, out=self.scratch("ahead", parameter))
+                ahead += step
+                step = ahead
+            else:
+                step = buffer
+
+        parameter -= np.multiply(step, lr, out=self.scratch("change", parameter))

@@ -1,0 +1,22 @@
+"""Every op as a rule: a function of arrays that returns its value and a named pullback.
+
+What a rule promises is written in ``manual.rules.core``. The losses are in ``manual.rules.losses``.
+"""
+
+from manual.rules.activation import *
+from manual.rules.arithmetic import *
+from manual.rules.comparison import *
+from manual.rules.contraction import *
+from manual.rules.dropout import *
+from manual.rules.exponential import *
+from manual.rules.extremum import *
+from manual.rules.identity import *
+from manual.rules.indexing import *
+from manual.rules.joining import *
+from manual.rules.norm import *
+from manual.rules.power import *
+from manual.rules.rectifier import *
+from manual.rules.reduction import *
+from manual.rules.shape import *
+from manual.rules.softmax import *
+from manual.rules.special import *

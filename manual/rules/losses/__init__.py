@@ -1,0 +1,24 @@
+"""Losses: each a fused rule, its derivation written out."""
+
+from manual.rules.losses.binary import binary_cross_entropy, binary_cross_entropy_with_logits
+from manual.rules.losses.classification import class_denominator, cross_entropy, nll_loss
+from manual.rules.losses.divergence import kl_div
+from manual.rules.losses.margin import hinge_loss, multi_margin_loss, soft_margin_loss, squared_hinge_loss
+from manual.rules.losses.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
+
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "class_denominator",
+    "cross_entropy",
+    "hinge_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "multi_margin_loss",
+    "nll_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+    "squared_hinge_loss",
+]

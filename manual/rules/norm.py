@@ -1,0 +1,64 @@
+"""The length of vectors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from manual.rules.core import Array, Gradients, Needs, Pullback, reduce_axes
+from manual.rules.reduction import collapse, restore
+
+__all__ = ["norm"]
+
+
+def norm(x: Any, *, p: float | str = 2, dim: Any = None, keepdim: bool = False) -> tuple[Array, Pullback]:
+    """Take the p-norm over one or more axes.
+
+    Shapes: ``x`` of any shape; the value lacks the axes ``dim`` (``None`` means all).
+
+    Forward: ``n = (Σ |x|^p)^(1/p)``; ``p = inf`` is the largest magnitude, ``-inf`` the smallest, 0 the count of
+    non-zeros, ``"fro"`` another name for 2.
+
+    Backward: ``p n^(p-1) dn = Σ p |x|^(p-1) sign(x) dx``, so the slope is ``sign(x) (|x| / n)^(p-1)``: ``x / n`` for
+    ``p = 2``, ``sign(x)`` for ``p = 1``. The infinite norms give the gradient to the extreme elements.
+
+    Convention: where the norm is 0, so is the gradient (a subgradient), as in torch; where ``p < 1`` and an element
+    is 0, its slope would be infinite and is taken as 0; the infinite norms share evenly among ties.
+    """
+    order = 2.0 if p == "fro" else float(p)
+    shape = x.shape
+    axes = reduce_axes(dim, x.ndim)
+    value: Any
+    if order == 2:
+        value = np.sqrt(collapse(np.add, x * x, axes, keepdim))
+    elif order == 1:
+        value = collapse(np.add, np.abs(x), axes, keepdim)
+    elif order == 0:
+        value = collapse(np.add, x != 0, axes, keepdim, dtype=x.dtype)
+    elif math.isinf(order):
+        extremum = np.maximum if order > 0 else np.minimum
+        value = collapse(extremum, np.abs(x), axes, keepdim)
+    else:
+        value = collapse(np.add, np.abs(x) ** order, axes, keepdim) ** (1 / order)
+
+    def norm_pullback(incoming: Array, needs: Needs) -> Gradients:
+        arriving, length = restore(incoming, shape, axes), restore(value, shape, axes)
+        if order == 0:
+            return (np.zeros(shape, x.dtype),)
+        if order == 1:
+            return (np.sign(x) * arriving,)
+        if math.isinf(order):
+            chosen = np.abs(x) == length
+            count = collapse(np.add, chosen, axes, True, dtype=x.dtype)
+            return (np.sign(x) * (arriving / count * chosen),)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            if order == 2:
+                return (x * np.where(length == 0, 0, arriving / length),)
+            slope = np.sign(x) * np.abs(x) ** (order - 1)
+            if order < 1:
+                slope = np.where(x == 0, 0, slope)
+            return (slope * np.where(length == 0, 0, arriving / length ** (order - 1)),)
+
+    return value, norm_pullback
