@@ -1,0 +1,1 @@
+"""The PyTorch wing: the same models and the same training step, differentiated by autograd."""

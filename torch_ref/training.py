@@ -1,0 +1,342 @@
+"""One training step with ``torch.optim``, as it is usually written, and every value it passes through.
+
+A :class:`Side` is driven from outside, a micro-batch at a time; :func:`training_step` shows the whole::
+
+    side.zero_grad()
+    for micro_batch, weight in micro_batches:
+        side.accumulate(micro_batch, weight)      # forward, loss, backward
+    side.step()                                   # clip, update, schedule
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from torch_ref.recording import Recorder, to_array
+
+__all__ = ["Side", "loss_denominator", "training_step"]
+
+Key = tuple[str, int, str]
+Penalty = Callable[[dict[str, Tensor]], Tensor]
+
+
+def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> list[dict[str, float]]:
+    """Take one step.
+
+    Parameters
+    ----------
+    side : Side
+    micro_batches : pairs of ``((inputs, targets), weight)``
+        The weights are the micro-batches' shares of the batch's loss denominator and add up to one.
+
+    Returns
+    -------
+    The loss terms of every micro-batch.
+    """
+    side.zero_grad()
+    losses = [side.accumulate(micro_batch, weight) for micro_batch, weight in micro_batches]
+    side.step()
+    return losses
+
+
+class Side:
+    """A PyTorch training step as one side of a comparison.
+
+    Parameters
+    ----------
+    module : nn.Module
+    optimizer : torch.optim.Optimizer
+    loss : callable
+        ``loss(output, target)``, the micro-batch's own mean.
+    scheduler : torch.optim.lr_scheduler.LRScheduler, optional
+        Stepped once per step.
+    clip : callable, optional
+        ``clip(parameters)``, returning the total norm or ``None``: ``partial(clip_grad_norm_, max_norm=1.0)``.
+    penalty : callable, optional
+        ``penalty({name: parameter})``, a scalar added to each micro-batch's loss.
+    denominator : callable, optional
+        ``denominator(output, target)``, what the loss's mean divides by; found out for torch's own losses.
+    subtracted : callable, optional
+        ``subtracted(output, target)``, for a loss whose slope is a difference (prediction minus target): the sum of the
+        magnitudes that are subtracted, of the output's shape; found out for torch's own losses.
+    of_logits : bool
+        Whether the loss takes logits: where it saturates, its small value is a difference of them. Found out for
+        torch's own losses.
+    observe : bool
+        ``False`` records nothing but gradients: no activations.
+
+    Attributes
+    ----------
+    activations, inputs, activation_gradients : dict of ``(module path, call, label)`` to array
+        What the last ``accumulate`` passed through, in order of execution; views that the next one may overwrite.
+    deposits : dict of parameter name to array
+    total_norm : float or None
+        What the last clipping returned.
+    draws : dict of ``(module path, call)`` to array
+        The dropout masks of the last ``accumulate``.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        loss: Callable[[Tensor, Tensor], Tensor],
+        scheduler: Any = None,
+        clip: Callable[[list[nn.Parameter]], Any] | None = None,
+        *,
+        penalty: Penalty | None = None,
+        denominator: Callable[[Tensor, Tensor], float] | None = None,
+        subtracted: Callable[[Tensor, Tensor], Tensor] | None = None,
+        of_logits: bool = False,
+        observe: bool = True,
+    ):
+        self.module = module
+        self.optimizer = optimizer
+        self.loss = loss
+        self.scheduler = scheduler
+        self.clip = clip
+        self.penalty = penalty
+        self.denominator = denominator
+        self.subtracted = subtracted or _SUBTRACTED.get(type(loss))
+        self.of_logits = of_logits or isinstance(loss, (nn.CrossEntropyLoss, nn.BCEWithLogitsLoss))
+        self.inputs: dict[Key, np.ndarray] = {}
+        self.activations: dict[Key, np.ndarray] = {}
+        self.activation_gradients: dict[Key, np.ndarray] = {}
+        self.deposits: dict[str, np.ndarray] = {}
+        self.draws: dict[tuple[str, int], np.ndarray] = {}
+        self.total_norm: float | None = None
+        self._named = dict(module.named_parameters())
+        self._magnitudes: dict[tuple[str, str], np.ndarray | None] = {}
+        self._prediction: tuple[Tensor, Any] | None = None
+        self._weight = 1.0
+        self._recorder = Recorder(module, self._record, self._draw) if observe else None
+        for name, parameter in self._named.items():
+            if parameter.requires_grad:
+                parameter.register_hook(self._deposit(name))
+
+    # -- the step --------------------------------------------------------------------------------------------------
+
+    def zero_grad(self) -> None:
+        self.optimizer.zero_grad()
+
+    def accumulate(self, micro_batch: tuple[Any, Any], weight: float) -> dict[str, float]:
+        """Forward, loss and backward of one micro-batch: adds ``weight`` times its gradient.
+
+        The gradients of activations are those of the micro-batch's own mean loss; the weight enters where a parameter
+        receives its deposit.
+
+        Returns
+        -------
+        The unweighted terms: ``data`` (the mean), ``denominator``, ``penalty`` and ``total``.
+        """
+        inputs, target = _tensors(micro_batch[0]), _tensors(micro_batch[1])
+        recorder = self._recorder
+        for records in (self.inputs, self.activations, self.activation_gradients, self.deposits, self.draws):
+            records.clear()
+        self._magnitudes.clear()
+        if recorder:
+            recorder.start()
+        output = self.module(*inputs) if isinstance(inputs, tuple) else self.module(inputs)
+        prediction = recorder.tap("loss", 0, "input", output) if recorder else output
+        data = self.loss(prediction, target)
+        total, penalty = data, None
+        if self.penalty is not None:
+            penalty = self.penalty(self._tapped_parameters())
+            total = data + penalty
+        if recorder:
+            recorder.forward_is_over()
+        self._weight = weight
+        total.backward()
+        self._prediction = (output.detach(), target)
+        terms = {"data": data.item(), "denominator": self._denominator(output.detach(), target)}
+        terms["penalty"] = 0.0 if penalty is None else penalty.item()
+        terms["total"] = total.item()
+        return terms
+
+    def step(self, closure: Callable[[], Any] | None = None) -> None:
+        """Clip, update, schedule."""
+        self.clip_gradients()
+        self.update(closure)
+        self.advance_schedule()
+
+    def clip_gradients(self) -> None:
+        self.total_norm = None
+        if self.clip is not None:
+            norm = self.clip([p for p in self._named.values() if p.requires_grad])
+            self.total_norm = None if norm is None else float(norm)
+
+    def update(self, closure: Callable[[], Any] | None = None) -> None:
+        self.optimizer.step(closure) if closure else self.optimizer.step()
+
+    def advance_schedule(self) -> None:
+        if self.scheduler is not None:
+            self.scheduler.step()
+
+    # -- what it holds ---------------------------------------------------------------------------------------------
+
+    @property
+    def parameters(self) -> dict[str, np.ndarray]:
+        return {name: to_array(parameter) for name, parameter in self._named.items()}
+
+    @property
+    def gradients(self) -> dict[str, np.ndarray | None]:
+        return {name: None if p.grad is None else to_array(p.grad) for name, p in self._named.items()}
+
+    @property
+    def buffers(self) -> dict[str, np.ndarray]:
+        return {name: to_array(buffer) for name, buffer in self.module.named_buffers()}
+
+    @property
+    def slots(self) -> dict[str, dict[str, np.ndarray]]:
+        """Every tensor and number of optimizer state, by parameter and slot name."""
+        state = self.optimizer.state
+        return {
+            name: {
+                slot: to_array(value) if isinstance(value, Tensor) else np.asarray(value)
+                for slot, value in state[parameter].items()
+                if isinstance(value, (Tensor, int, float))
+            }
+            for name, parameter in self._named.items()
+            if parameter in state
+        }
+
+    @property
+    def learning_rate(self) -> list[float]:
+        """The rates in force, one per parameter group."""
+        return [float(group["lr"]) for group in self.optimizer.param_groups]
+
+    def state(self) -> dict[str, Any]:
+        """A copy of everything that the next step depends on, as arrays and numbers: see :meth:`load_state`."""
+        return {
+            "parameters": {name: value.copy() for name, value in self.parameters.items()},
+            "buffers": {name: value.copy() for name, value in self.buffers.items()},
+            "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
+            "learning_rate": self.learning_rate,
+            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+        }
+
+    def load_state(self, state: Mapping[str, Any]) -> None:
+        """Copy a state in; what it does not mention (``gradients`` may be among it) stays as it is."""
+        with torch.no_grad():
+            for name, value in state.get("parameters", {}).items():
+                self._named[name].copy_(torch.as_tensor(value))
+            buffers = dict(self.module.named_buffers())
+            for name, value in state.get("buffers", {}).items():
+                buffers[name].copy_(torch.as_tensor(value))
+            for name, value in state.get("gradients", {}).items():
+                self._named[name].grad = None if value is None else torch.from_numpy(np.array(value))
+        if "slots" in state:
+            self.optimizer.state.clear()
+            for name, slots in state["slots"].items():
+                self.optimizer.state[self._named[name]] = {k: torch.from_numpy(np.array(v)) for k, v in slots.items()}
+        for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
+            group["lr"] = rate
+        if self.scheduler is not None and state.get("scheduler") is not None:
+            self.scheduler.load_state_dict(state["scheduler"])
+
+    def magnitude(self, phase: str, name: str) -> np.ndarray | None:
+        """The sum of magnitudes that a value of the last micro-batch is the result of.
+
+        Near convergence a gradient is the small difference of large sums, and no honest computation knows it better
+        than to a few ulp of those sums. ``deposit`` answers for a parameter of a linear layer (its pullback
+        of absolute values, ``|incoming|.T @ |input|``), ``backward`` with the name ``"loss"``
+        for the gradient of a loss that is a difference (of probabilities, or of prediction and target), ``loss`` for a
+        loss that saturates; all before the micro-batch's weight. ``None`` where nothing is known.
+        """
+        if (phase, name) not in self._magnitudes:
+            self._magnitudes[phase, name] = self._magnitude(phase, name)
+        return self._magnitudes[phase, name]
+
+    def _magnitude(self, phase: str, name: str) -> np.ndarray | None:
+        if self._prediction is None:
+            return None
+        output, target = self._prediction
+        if phase == "loss":
+            return to_array(output.abs().sum() / self._denominator(output, target)) if self.of_logits else None
+        if phase == "backward" and name == "loss":
+            if self.subtracted is None:
+                return None
+            return to_array(self.subtracted(output, target) / self._denominator(output, target))
+        if phase != "deposit":
+            return None
+        path, _, parameter = name.rpartition(".")
+        module = self.module.get_submodule(path)
+        if not isinstance(module, nn.Linear):
+            return None
+        total: np.ndarray | None = None
+        for (owner, call, label), gradient in self.activation_gradients.items():
+            if owner == path and label == "output":
+                incoming = np.abs(gradient.reshape(-1, gradient.shape[-1]))
+                if parameter == "weight":
+                    inputs = self.inputs[path, call, "input"]
+                    share = incoming.T @ np.abs(inputs.reshape(-1, inputs.shape[-1]))
+                else:
+                    share = incoming.sum(0)
+                total = share if total is None else total + share
+        return total
+
+    # -- recording -------------------------------------------------------------------------------------------------
+
+    def _record(self, kind: str, name: str, call: int, label: str, array: np.ndarray) -> None:
+        if kind == "output":
+            self.activations[name, call, label] = array
+        elif kind == "input":
+            self.inputs[name, call, label] = array
+        else:
+            self.activation_gradients[name, call, label] = array
+
+    def _draw(self, name: str, call: int, mask: np.ndarray) -> None:
+        self.draws[name, call] = mask
+
+    def _deposit(self, name: str) -> Callable[[Tensor], None]:
+        def deposit(gradient: Tensor) -> Tensor:
+            if self._weight != 1.0:
+                gradient = gradient * self._weight
+            self.deposits[name] = to_array(gradient)
+            return gradient
+
+        return deposit
+
+    def _tapped_parameters(self) -> dict[str, Tensor]:
+        if self._recorder is None:
+            return dict(self._named)
+        return {name: self._recorder.tap("penalty", 0, f"input.{name}", p) for name, p in self._named.items()}
+
+    def _denominator(self, output: Tensor, target: Any) -> float:
+        if self.denominator is not None:
+            return float(self.denominator(output, target))
+        return loss_denominator(self.loss, output, target)
+
+
+def loss_denominator(loss: Any, output: Tensor, target: Tensor) -> float:
+    """What the mean of one of torch's losses divides by.
+
+    Cross entropy with class indices divides by the sum of the target weights of what is not ignored, with class
+    probabilities by the number of rows; NLL likewise; every other loss by the number of elements of its output.
+    """
+    if isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
+        if target.is_floating_point():
+            return float(target.numel() // target.shape[1 if target.ndim > 1 else 0])
+        counted = target[target != loss.ignore_index]
+        return float(counted.numel()) if loss.weight is None else float(loss.weight[counted].sum())
+    if isinstance(loss, (nn.MultiMarginLoss, nn.TripletMarginLoss)):
+        return float(target.shape[0])
+    return float(output.numel())
+
+
+_SUBTRACTED: dict[type, Callable[[Tensor, Tensor], Tensor]] = {
+    nn.MSELoss: lambda output, target: 2 * (output.abs() + target.abs()),
+    nn.CrossEntropyLoss: lambda output, target: torch.ones_like(output),  # probability minus target
+    nn.BCEWithLogitsLoss: lambda output, target: torch.ones_like(output),
+}
+
+
+def _tensors(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_tensors(item) for item in value)
+    return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
