@@ -29,8 +29,9 @@ class Checkpoint(NamedTuple):
     """The address of one compared value.
 
     Steps and micro-batches count from 1; ``init`` is step 0; ``micro_batch`` is ``None`` for what happens once per
-    step. ``name`` is a module path, a parameter, a loss term or a parameter group; ``call`` counts the calls of a shared module
-    from 0; ``output`` is the label of one of several values (``"output.1"``, ``"input"``) or the slot's name.
+    step. ``name`` is a module path, a parameter, a loss term or a parameter group; ``call`` counts the calls of a
+    shared module from 0; ``output`` is the label of one of several values (``"output.1"``, ``"input"``) or the slot's
+    name.
     """
 
     step: int

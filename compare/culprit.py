@@ -1,8 +1,8 @@
 """Data flow within a step: which divergences follow from an earlier one, and what to look at for the one that does not.
 
 A value is *inherited* wrong if anything that it was computed from had diverged; otherwise the fault is its *own*, and
-the culprit is what computed it. In the backward pass that is the module whose incoming gradient agrees and whose outgoing one
-does not, which is seldom the module in whose output the gradient is seen.
+the culprit is what computed it. In the backward pass that is the module whose incoming gradient agrees and whose
+outgoing one does not, which is seldom the module in whose output the gradient is seen.
 """
 
 from __future__ import annotations

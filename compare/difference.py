@@ -50,11 +50,11 @@ _SMALL = 8192
 class Difference:
     """How far ``actual`` lies from ``expected``.
 
-    ``max_abs``, ``max_rel``, ``max_ulp`` and ``rms`` speak of the pairs in which both numbers are finite; the others are
-    counted by ``nonfinite_agreeing`` and ``nonfinite_disagreeing``. An index is a tuple of ints, and None where the
+    ``max_abs``, ``max_rel``, ``max_ulp`` and ``rms`` speak of the pairs in which both numbers are finite; the others
+    are counted by ``nonfinite_agreeing`` and ``nonfinite_disagreeing``. An index is a tuple of ints, and None where the
     number it belongs to is zero. Of several elements with the same greatest value it names the first in C order.
-    Numbers are Python floats (ints where the tensors hold integers); a difference beyond the largest float64 is ``inf``,
-    with its index still right, and numbers of a ``longdouble`` are rounded to float64.
+    Numbers are Python floats (ints where the tensors hold integers); a difference beyond the largest float64 is
+    ``inf``, with its index still right, and numbers of a ``longdouble`` are rounded to float64.
 
     The fields marked * are None after a comparison with ``detail=False``; :func:`refine` fills them in.
 
@@ -113,7 +113,8 @@ def _record(*values: Any) -> Difference:
     """Make a ``Difference`` in a sixth of the time that its own ``__init__`` takes, with the same defaults.
 
     A frozen dataclass sets each field by a call of ``object.__setattr__``, which would be a third of the time of a
-    small comparison. The draft has the same slots and is not frozen, so that it can be filled and then change its class.
+    small comparison. The draft has the same slots and is not frozen, so that it can be filled and then change its
+    class.
     """
     draft = _Draft(*values)
     draft.__class__ = Difference
@@ -196,7 +197,9 @@ def _difference(actual: Array, expected: Array, detail: bool) -> Difference:
         return _mismatch(actual, expected, dtype)
     layout = _LAYOUTS.get(dtype.char)
     if layout is None:
-        raise TypeError(f"cannot compare elements of dtype {dtype}: only floating, integer and boolean ones have a distance")
+        raise TypeError(
+            f"cannot compare elements of dtype {dtype}: only floating, integer and boolean ones have a distance"
+        )
     count = expected.size
     tally = layout.tally(layout, detail)
     if count:

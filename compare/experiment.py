@@ -1,7 +1,7 @@
 """What is compared: scenarios that must agree, contrasts that must part, and claims about what was learned.
 
-An experiment is a function of a :class:`Setting` that returns a :class:`Study`; :func:`run` walks it. To add one, write that
-function in :mod:`compare.experiments` and put it into the catalogue.
+An experiment is a function of a :class:`Setting` that returns a :class:`Study`; :func:`run` walks it. To add one, write
+that function in :mod:`compare.experiments` and put it into the catalogue.
 """
 
 from __future__ import annotations
@@ -218,7 +218,7 @@ class ExperimentResult:
 
     @property
     def outcome(self) -> Outcome:
-        """The worst of the scenarios; a contrast that is not seen where it must be, or a claim that fails, is a divergence."""
+        """The worst of the scenarios; a contrast not seen where it must be, or a claim that fails, is a divergence."""
         outcomes = [verdict.outcome for verdict in self.verdicts.values()]
         for contrast in self.contrasts:
             if contrast.verdict.outcome in (Outcome.ERROR, Outcome.ABSTAINED):
@@ -247,7 +247,8 @@ class ExperimentResult:
                 return f"contrast {contrast.name}: {contrast.unmet}"
         for claim in self.claims:
             if not claim.holds:
-                return f"claim fails: {claim.statement} ({claim.actual:.6g} {claim.relation} {claim.expected:.6g} is false)"
+                sides = f"{claim.actual:.6g} {claim.relation} {claim.expected:.6g}"
+                return f"claim fails: {claim.statement} ({sides} is false)"
         return ""
 
     @property

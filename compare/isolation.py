@@ -1,9 +1,10 @@
 """The walk by module: everything is judged on the reference's inputs, so that each fault shows once.
 
 Each module runs alone, forward on what the reference's module was given, backward on the gradient that arrived at the
-reference's output; a container runs with its children's outputs and gradients replaced by the reference's. The loss gets the
-reference's prediction, a deposit is put together from the modules that own the parameter, accumulation starts from the
-reference's gradients, clipping gets the reference's accumulated gradients, the update the reference's clipped ones.
+reference's output; a container runs with its children's outputs and gradients replaced by the reference's. The loss
+gets the reference's prediction, a deposit is put together from the modules that own the parameter, accumulation starts
+from the reference's gradients, clipping gets the reference's accumulated gradients, the update the reference's clipped
+ones.
 """
 
 from __future__ import annotations
@@ -207,7 +208,7 @@ def _parent(path: str, names: set[str]) -> str:
 
 
 def _arguments(inputs: Mapping[str, np.ndarray]) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Rebuild a call's arguments from labels: ``input``, ``input.0``, ``input.0.1`` (nested), ``input.mask`` (by name)."""
+    """Rebuild a call's arguments from labels such as ``input``, ``input.0``, ``input.0.1`` and ``input.mask``."""
     if "input" in inputs:
         return (inputs["input"],), {}
     positional: dict[int, Any] = {}

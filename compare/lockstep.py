@@ -1,8 +1,9 @@
 """Walk two sides checkpoint by checkpoint, and say where they first part.
 
 Three ways to walk. ``free``: both sides run on their own. ``step``: before each step the actual side is given the
-reference's state, so that one step's fault does not colour the next. ``module``: as ``step``, and every module, the loss, the
-clip and the update are judged on the reference's inputs (:mod:`compare.isolation`), so that each fault shows once.
+reference's state, so that one step's fault does not colour the next. ``module``: as ``step``, and every module, the
+loss, the clip and the update are judged on the reference's inputs (:mod:`compare.isolation`), so that each fault shows
+once.
 """
 
 from __future__ import annotations
@@ -111,8 +112,8 @@ def walk(
     steps : for each step its micro-batches with their weights
     sync : ``"free"``, ``"step"`` or ``"module"``
     tolerance : the judge; the fixed table for the run's dtype by default
-    promises : phases that must have an informative checkpoint for a verdict; by default every phase that both sides show
-    fail_fast : stop after the step of the first divergence
+    promises : phases that must have an informative checkpoint for a verdict; by default every phase that both sides
+    show fail_fast : stop after the step of the first divergence
     on_step : called after each step
 
     Returns
@@ -313,7 +314,8 @@ class Walker:
                 self.flow.agreed(checkpoint)
         wrong = self.divergences[before:]
         if phase == "deposit" and len(wrong) == len(pairs) > 1 and all(found.own for found in wrong):
-            # no layer gets every parameter wrong with every gradient around it right: the weight of the micro-batch does
+            # no layer gets every parameter wrong with every gradient around it right: the weight of the micro-batch
+            # does
             self.divergences[before:] = [replace(found, culprit="accumulation") for found in wrong]
 
     def peak(self, phase: str, name: str) -> float:

@@ -1,7 +1,7 @@
 """The protocol of one implementation of a training step, and how the hall reads it.
 
-A side is any object with the five members of :class:`Side`. Whatever else it has of the following is compared too; what it
-does not have is not guessed.
+A side is any object with the five members of :class:`Side`. Whatever else it has of the following is compared too; what
+it does not have is not guessed.
 
 =========================  =============================================================================================
 ``activations``            ``{(module path, call, label): array}`` of the last ``accumulate``, in order of execution
@@ -15,8 +15,8 @@ does not have is not guessed.
 ``replay(draws)``          take the reference's dropout masks for the next ``accumulate``
 ``state()``                a copy of all that the next step depends on (asked of the reference)
 ``load_state(state)``      makes the walk by step possible
-``run_module(...)``        makes the walk by module possible, with ``clip_gradients``, ``update`` and ``advance_schedule``
-``magnitude(phase, name)`` the sums of magnitudes behind a gradient (asked of the reference)
+``run_module(...)``        makes the walk by module possible, with ``clip_gradients``, ``update`` and
+``advance_schedule`` ``magnitude(phase, name)`` the sums of magnitudes behind a gradient (asked of the reference)
 =========================  =============================================================================================
 """
 

@@ -138,6 +138,8 @@ class Verdict:
     steps : int
         Steps walked.
     sync, tolerance, dtype : str
+    error : the exception that a side raised, or None
+    sides : the pair (actual, expected) as the walk left it, or None where there was no walk
     """
 
     outcome: Outcome
@@ -152,7 +154,7 @@ class Verdict:
     tolerance: str = "fixed"
     dtype: str = "float64"
     error: BaseException | None = None
-    sides: tuple[Any, Any] | None = None
+    sides: Any = None
 
     @property
     def first_divergence(self) -> Divergence | None:

@@ -58,8 +58,8 @@ class Node:
     """One application of a rule: its inputs, which of them need a gradient, and the pullback.
 
     ``inputs`` holds tensors, ``None`` for those that need no gradient. ``shapes`` holds the shape and dtype of each of
-    several outputs, ``None`` where there is one. ``hooks`` maps an output's index to the functions that see its gradient
-    once it is complete.
+    several outputs, ``None`` where there is one. ``hooks`` maps an output's index to the functions that see its
+    gradient once it is complete.
     """
 
     __slots__ = ("hooks", "inputs", "needs", "number", "outputs", "pullback", "shapes")
@@ -152,9 +152,10 @@ def _pull_back(node: Node, shares: list[Any], retain_graph: bool) -> list[tuple[
         if type(gradient) is not np.ndarray:
             gradient = np.asarray(gradient)
         if gradient.shape != data.shape or (gradient.dtype is not data.dtype and gradient.dtype != data.dtype):
+            position = [entry is tensor for entry in node.inputs].index(True)
             raise RuntimeError(
                 f"{pullback.__name__} returned a gradient of shape {gradient.shape} and dtype {gradient.dtype} for "
-                f"input {[i is tensor for i in node.inputs].index(True)}, which has shape {data.shape} and dtype {data.dtype}"
+                f"input {position}, which has shape {data.shape} and dtype {data.dtype}"
             )
         if tensor._node is None and (gradient is incoming or gradient.base is not None):
             gradient = gradient.copy()  # a leaf keeps what it is given: it must be nobody else's

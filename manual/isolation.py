@@ -26,8 +26,8 @@ __all__ = ["ModuleRun", "run_module"]
 class ModuleRun:
     """What came out of one module run alone.
 
-    ``child_inputs`` and ``child_output_gradients`` are keyed by ``(child path, call, label)``: what the container's glue
-    fed to its children, forward and backward.
+    ``child_inputs`` and ``child_output_gradients`` are keyed by ``(child path, call, label)``: what the container's
+    glue fed to its children, forward and backward.
     """
 
     outputs: dict[str, Array] = field(default_factory=dict)

@@ -11,12 +11,12 @@ A :class:`Side` is driven from outside, a micro-batch at a time; :func:`training
 
     L = (1/M) sum_i l_i = sum_k (m_k/M) (1/m_k) sum_{i in k} l_i = sum_k w_k L_k,      w_k = m_k / M,
 
-so the gradient of the batch is the *weighted* sum of the micro-batches' own mean gradients. With equal ``w_k = 1/K`` it is
-the familiar division by the number of micro-batches; with a short tail that division is wrong (the mean of means).
+so the gradient of the batch is the *weighted* sum of the micro-batches' own mean gradients. With equal ``w_k = 1/K`` it
+is the familiar division by the number of micro-batches; with a short tail that division is wrong (the mean of means).
 The penalty does not depend on the rows; since the weights add up to one it enters once.
 
-*Simultaneous update.* Every parameter's gradient is taken at the old parameters, and only then do all of them move. That is
-what accumulation into ``.grad`` followed by a single ``optimizer.step()`` does.
+*Simultaneous update.* Every parameter's gradient is taken at the old parameters, and only then do all of them move.
+That is what accumulation into ``.grad`` followed by a single ``optimizer.step()`` does.
 """
 
 from __future__ import annotations
@@ -291,7 +291,7 @@ class Side(_Update):
             if self.record:
                 self.record("backward", name, call, label, array)
 
-    def _deposit(self, name: str) -> Callable[[Array], None]:
+    def _deposit(self, name: str) -> Callable[[Array], Array]:
         def deposit(gradient: Array) -> Array:
             if self._weight != 1.0:
                 gradient = gradient * self._weight

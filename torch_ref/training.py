@@ -293,7 +293,7 @@ class Side:
     def _draw(self, name: str, call: int, mask: np.ndarray) -> None:
         self.draws[name, call] = mask
 
-    def _deposit(self, name: str) -> Callable[[Tensor], None]:
+    def _deposit(self, name: str) -> Callable[[Tensor], Tensor]:
         def deposit(gradient: Tensor) -> Tensor:
             if self._weight != 1.0:
                 gradient = gradient * self._weight

@@ -1,7 +1,7 @@
 """The built-in catalogue.
 
 An experiment is a function of a :class:`compare.experiment.Setting` that returns a :class:`compare.experiment.Study`.
-To add one: write the function in a module of this folder, say in ``names.py`` what it shows, and enter it below.
+To add one: write the function in a module of this folder, say in ``compare/names.py`` what it shows, and enter it below.
 """
 
 from compare.experiment import Experiment
@@ -11,7 +11,7 @@ from compare.experiments.logistic import logistic_regression, logistic_regressio
 from compare.experiments.margin import linear_svm
 from compare.experiments.mazur import backprop_by_hand
 from compare.experiments.multiclass import one_vs_all, softmax_regression
-from compare.experiments.names import NAMES
+from compare.names import NAMES
 from compare.experiments.networks import mlp_digits, mlp_digits_adamw, mlp_dropout
 from compare.experiments.numeric import numeric_gradient
 from compare.experiments.regression import linear_regression, ridge_regression

@@ -62,7 +62,12 @@ def logic_gates(setting: Setting) -> Study:
     line = Scenario("XNOR, one unit", actual, expected, steps_of(x, y, 100, [3, 1], setting), "step", PHASES)
     # more than half of all draws end in a local minimum; the one of seed 0 does not
     generator = np.random.default_rng(setting.seed + 1)
-    shapes = {"layers.0.weight": (2, 2), "layers.0.bias": 2, "layers.2.weight": (1, 2), "layers.2.bias": 1}
+    shapes: dict[str, tuple[int, ...]] = {
+        "layers.0.weight": (2, 2),
+        "layers.0.bias": (2,),
+        "layers.2.weight": (1, 2),
+        "layers.2.bias": (1,),
+    }
     actual, expected = module_pair(
         lambda: manual.models.MLP((2, 2, 1), manual.nn.Sigmoid, manual.nn.Sigmoid),
         lambda: torch_ref.models.MLP((2, 2, 1), torch.nn.Sigmoid, torch.nn.Sigmoid),
@@ -91,13 +96,13 @@ def logic_gates(setting: Setting) -> Study:
             )
         network = manual.classic.xnor_network()
         claims.append(Claim("XNOR: the lecture's network is right", network.accuracy(x, y), 1.0))
-        # if some line had z > 0 exactly where XNOR holds, sum_i s_i z_i with s = +1 there and -1 elsewhere would be positive;
-        # but the signed sum of the inputs and of the ones is zero, and with it that sum for every line
+        # If some line had z > 0 exactly where XNOR holds, sum_i s_i z_i with s = +1 there and -1 elsewhere would be
+        # positive; but the signed sum of the inputs and of the ones is zero, and with it that sum for every line.
         certificate = np.abs((2 * y - 1) @ np.column_stack([x, np.ones(4)])).max()
         claims.append(
             Claim("XNOR: no line separates it (the signed sum of its rows vanishes)", float(certificate), 0.0)
         )
-        unit = verdicts["XNOR, one unit"].sides[0].model  # type: ignore[index]
+        unit = verdicts["XNOR, one unit"].sides[0].model
         loss = float(unit.evaluate(x.astype(unit.dtype), y).loss["total"])
         slack = 1e-12 if setting.dtype == "float64" else 1e-6
         claims.append(

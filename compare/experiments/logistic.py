@@ -50,18 +50,20 @@ HEADERS = [
 
 
 def logistic_regression_l2(setting: Setting) -> Study:
-    """One scenario a lambda: with none the held-out loss rises again (overfitting), with very much nothing is learned."""
+    """One scenario a lambda: with none the model overfits, with very much nothing is learned."""
     train, held_out = _data()
     steps = steps_of(train[0], train[1], 150, 3, setting)
     recipe = Recipe(("Adam", {"lr": 0.2, "betas": (0.8, 0.95)}), ("StepLR", {"step_size": 100, "gamma": 0.1}))
     phases = (*PHASES, "slots")
     # by step: Adam divides what is left of a gradient by its own size, so that on its own each side's rounding grows
     scenarios = [
-        replace(_scenario(f"lambda={l:g}", l, recipe, train, steps, setting, phases), sync="step") for l in LAMBDAS
+        replace(_scenario(f"lambda={strength:g}", strength, recipe, train, steps, setting, phases), sync="step")
+        for strength in LAMBDAS
     ]
 
     def lesson(verdicts: Mapping[str, Verdict]) -> tuple[list[Claim], list[Table]]:
-        rows = [_row(f"lambda={l:g}", l, verdicts[f"lambda={l:g}"], train, held_out) for l in LAMBDAS]
+        names = [f"lambda={strength:g}" for strength in LAMBDAS]
+        rows = [_row(n, strength, verdicts[n], train, held_out) for n, strength in zip(names, LAMBDAS, strict=True)]
         table = Table("A path of lambda (losses without the penalty)", HEADERS, rows)
         claims = []
         if setting.as_designed:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,17 +29,13 @@ def linear_svm(setting: Setting) -> Study:
     steps = steps_of(x, y, 80, 3, setting)
     recipe = Recipe(("Adagrad", {"lr": 0.2, "lr_decay": 0.01}), ("MultiStepLR", {"milestones": [30, 60], "gamma": 0.5}))
     scenarios = []
-    for name, options in {
-        **{f"C={C:g}": {"C": C} for C in STRENGTHS},
-        "C=0.1, squared": {"C": 0.1, "loss": "squared_hinge"},
-    }.items():
+    cases: dict[str, dict[str, Any]] = {f"C={C:g}": {"C": C} for C in STRENGTHS}
+    cases["C=0.1, squared"] = {"C": 0.1, "loss": "squared_hinge"}
+    for name, case in cases.items():
+        options = {"rows": rows, "convention": "mean", **case}
         actual, expected = classic_pair(
-            lambda o=options: manual.classic.LinearSVM(
-                columns, rows=rows, convention="mean", dtype=setting.numpy_dtype, **o
-            ),
-            lambda o=options: torch_ref.classic.LinearSVM(
-                columns, rows=rows, convention="mean", dtype=getattr(torch, setting.dtype), **o
-            ),
+            partial(manual.classic.LinearSVM, columns, dtype=setting.numpy_dtype, **options),
+            partial(torch_ref.classic.LinearSVM, columns, dtype=getattr(torch, setting.dtype), **options),
             recipe,
             setting,
             subtracted=lambda output, target: 1 + output.abs(),
@@ -45,9 +43,10 @@ def linear_svm(setting: Setting) -> Study:
         scenarios.append(Scenario(name, actual, expected, steps, promises=PHASES))
 
     def lesson(verdicts: Mapping[str, Verdict]) -> tuple[list[Claim], list[Table]]:
-        table, claims = [], []
+        table: list[list[Any]] = []
+        claims: list[Claim] = []
         for name, verdict in verdicts.items():
-            model = verdict.sides[0].model  # type: ignore[index]
+            model = verdict.sides[0].model
             signs = 2 * y - 1
             scores = signs * model.forward(x.astype(model.dtype))[:, 0]
             length = float(np.linalg.norm(model.parameters["linear.weight"]))

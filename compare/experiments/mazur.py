@@ -47,7 +47,7 @@ PHASES = ("init", "forward", "loss", "backward", "deposit", "accumulated", "upda
 
 
 class OutputFirstSide(ClassicSide):
-    """The example as its last number was computed: the hidden deltas go through output weights that have already moved."""
+    """The example as its last number was computed: the hidden deltas go through output weights already moved."""
 
     def accumulate(self, micro_batch: tuple[Any, Any], weight: float) -> dict[str, float]:
         model = self.model
@@ -64,8 +64,8 @@ class OutputFirstSide(ClassicSide):
 def backprop_by_hand(setting: Setting) -> Study:
     """A 2-2-2 sigmoid network with frozen biases: by hand, by PyTorch, and as printed."""
 
-    def pair(side: Any = ClassicSide) -> Any:
-        options = {"cost": "half_squares", "freeze_biases": True}
+    def pair(side: Any = ClassicSide) -> tuple[Any, Any]:
+        options: dict[str, Any] = {"cost": "half_squares", "freeze_biases": True}
         return classic_pair(
             lambda: manual.classic.SigmoidNetwork(2, 2, 2, dtype=setting.numpy_dtype, **options),
             lambda: torch_ref.classic.SigmoidNetwork(2, 2, 2, dtype=getattr(torch, setting.dtype), **options),
@@ -76,9 +76,9 @@ def backprop_by_hand(setting: Setting) -> Study:
             side=side,
         )
 
-    first = Scenario("the first round", *pair(), steps_of(X, Y, 1, 1, Setting(setting.dtype)), promises=PHASES)
-    more = Scenario("ten rounds", *pair(), steps_of(X, Y, 10, 1, setting), promises=PHASES)
-    as_printed = Scenario("as printed", *pair(OutputFirstSide), steps_of(X, Y, 10, 1, setting), promises=PHASES)
+    first = Scenario("the first round", *pair(), steps_of(X, Y, 1, 1, Setting(setting.dtype)), "free", PHASES)
+    more = Scenario("ten rounds", *pair(), steps_of(X, Y, 10, 1, setting), "free", PHASES)
+    as_printed = Scenario("as printed", *pair(OutputFirstSide), steps_of(X, Y, 10, 1, setting), "free", PHASES)
     contrast = Contrast(
         as_printed,
         Must("backward", 1, name="output", culprit="output"),
@@ -91,11 +91,12 @@ def backprop_by_hand(setting: Setting) -> Study:
             unit = 10.0 ** -len(number.partition(".")[2])
             return float(number), max(unit, 0.0 if setting.dtype == "float64" else 1e-7)
 
-        claims, rows = [], []
+        claims: list[Claim] = []
+        rows: list[list[Any]] = []
         fresh = _network()
         before = float(fresh.cost(X, Y))
         claims.append(Claim("the error before the first round is the printed one", before, *printed(PRINTED_ERROR)))
-        sides = verdicts["the first round"].sides or ()
+        sides = verdicts["the first round"].sides
         for (name, *index), (label, number) in PRINTED_WEIGHTS.items():
             values = [float(side.parameters[name][tuple(index)]) for side in sides]
             for wing, value in zip(("manual", "torch"), values, strict=True):
@@ -107,17 +108,17 @@ def backprop_by_hand(setting: Setting) -> Study:
         manual.classic.update_simultaneously(simultaneous, X, Y, RATE)
         manual.classic.update_output_first(mistaken, X, Y, RATE)
         after, as_printed_after = (float(network.cost(X, Y)) for network in (simultaneous, mistaken))
-        number, unit = float(PRINTED_ERROR_AFTER), 1e-9
+        printed_after, unit = float(PRINTED_ERROR_AFTER), 1e-9
         claims += [
             Claim(
                 "the printed error after the round is that of hidden deltas through updated weights",
                 as_printed_after,
-                number,
+                printed_after,
                 unit,
             ),
             Claim(
                 "the simultaneous update's error is another: the gap to the printed one",
-                abs(after - number),
+                abs(after - printed_after),
                 100 * unit,
                 relation=">=",
             ),

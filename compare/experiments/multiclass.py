@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +27,7 @@ def one_vs_all(setting: Setting) -> Study:
 
 
 def softmax_regression(setting: Setting) -> Study:
-    """One softmax over all classes; with Adagrad and RMSprop in their plainest form."""
+    """One softmax over all classes; with RMSprop, centered and with momentum."""
     return _study(
         setting, "SoftmaxRegression", Recipe(("RMSprop", {"lr": 0.02, "momentum": 0.5, "centered": True}), DECAY)
     )
@@ -42,14 +44,11 @@ def _study(setting: Setting, model: str, recipe: Recipe) -> Study:
         spread = loaded.x.std(0)
         x = (loaded.x - loaded.x.mean(0)) / np.where(spread == 0, 1, spread)
         data[name] = x, loaded.y
-        options = {"lambda_": 0.5, "rows": len(x)}
+        sizes_of_model = x.shape[1], len(loaded.target_names)
+        options: dict[str, Any] = {"lambda_": 0.5, "rows": len(x)}
         actual, expected = classic_pair(
-            lambda x=x, k=len(loaded.target_names), o=options: getattr(manual.classic, model)(
-                x.shape[1], k, dtype=setting.numpy_dtype, **o
-            ),
-            lambda x=x, k=len(loaded.target_names), o=options: getattr(torch_ref.classic, model)(
-                x.shape[1], k, dtype=getattr(torch, setting.dtype), **o
-            ),
+            partial(getattr(manual.classic, model), *sizes_of_model, dtype=setting.numpy_dtype, **options),
+            partial(getattr(torch_ref.classic, model), *sizes_of_model, dtype=getattr(torch, setting.dtype), **options),
             recipe,
             setting,
             of_logits=True,
@@ -61,7 +60,7 @@ def _study(setting: Setting, model: str, recipe: Recipe) -> Study:
     def lesson(verdicts: Mapping[str, Verdict]) -> tuple[list[Claim], list[Table]]:
         rows, claims = [], []
         for name, (x, y) in data.items():
-            fitted = verdicts[name].sides[0].model  # type: ignore[index]
+            fitted = verdicts[name].sides[0].model
             probability = fitted.predict_probability(x.astype(fitted.dtype))
             sums = probability.sum(1)
             accuracy = fitted.accuracy(x.astype(fitted.dtype), y)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ def _study(setting: Setting, cases: Mapping[str, tuple[Any, Any, float, Recipe]]
     scenarios = []
     for name, (manual_activation, torch_activation, dropout, recipe) in cases.items():
         actual, expected = module_pair(
-            lambda a=manual_activation, p=dropout: manual.models.MLP((64, 32, 10), a, dropout=p),
-            lambda a=torch_activation, p=dropout: torch_ref.models.MLP((64, 32, 10), a, dropout=p),
+            partial(manual.models.MLP, (64, 32, 10), manual_activation, dropout=dropout),
+            partial(torch_ref.models.MLP, (64, 32, 10), torch_activation, dropout=dropout),
             manual.nn.CrossEntropyLoss,
             torch.nn.CrossEntropyLoss,
             recipe,

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +37,10 @@ def ridge_regression(setting: Setting) -> Study:
     return _study(setting, {"lambda=1": 1.0, "lambda=100": 100.0})
 
 
+def _subtracted(factor: float, output: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return factor * (output.abs() + target.reshape(output.shape).abs())
+
+
 def _study(setting: Setting, strengths: Mapping[str, float]) -> Study:
     x, y, _features = standardised("diabetes")
     rows, columns = x.shape
@@ -42,19 +48,15 @@ def _study(setting: Setting, strengths: Mapping[str, float]) -> Study:
     scenarios = []
     for name, lambda_ in strengths.items():
         convention = name if name in ("course", "torch") else "course"
-        options = {"convention": convention, "lambda_": lambda_, "rows": rows}
+        options: dict[str, Any] = {"convention": convention, "lambda_": lambda_, "rows": rows}
         # gradients in torch's convention are twice the course's, and half the rate makes the same path
         rate = 0.4 if convention == "course" else 0.2
         actual, expected = classic_pair(
-            lambda options=options: manual.classic.LinearRegression(columns, dtype=setting.numpy_dtype, **options),
-            lambda options=options: torch_ref.classic.LinearRegression(
-                columns, dtype=getattr(torch, setting.dtype), **options
-            ),
+            partial(manual.classic.LinearRegression, columns, dtype=setting.numpy_dtype, **options),
+            partial(torch_ref.classic.LinearRegression, columns, dtype=getattr(torch, setting.dtype), **options),
             Recipe(("SGD", {"lr": rate, "momentum": 0.9}), ("StepLR", {"step_size": 250, "gamma": 0.8})),
             setting,
-            subtracted=lambda output, target, factor=2 if convention == "torch" else 1: (
-                factor * (output.abs() + target.reshape(output.shape).abs())
-            ),
+            subtracted=partial(_subtracted, 2 if convention == "torch" else 1),
         )
         scenarios.append(Scenario(name, actual, expected, steps, promises=PHASES))
 

@@ -1,7 +1,8 @@
 """Losses as modules. The formulas and their derivations are in :mod:`manual.rules.losses`.
 
-Each loss says with ``denominator(input, target)`` what its mean divides by, whatever its reduction: a micro-batch's share of
-a batch is its share of that number. ``size_average`` and ``reduce``, which torch has deprecated, are not taken.
+Each loss says with ``denominator(input, target)`` what its mean divides by, whatever its reduction: a micro-batch's
+share of a batch is its share of that number. ``size_average`` and ``reduce``, which torch has deprecated, are not
+taken.
 """
 
 from __future__ import annotations

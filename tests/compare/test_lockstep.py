@@ -294,7 +294,8 @@ def test_an_unknown_walk_is_refused():
         walk(ToySide(), ToySide(), STEPS, sync="loose")
 
 
-# -- outcomes and batches ------------------------------------------------------------------------------------------------
+# -- outcomes and batches
+# ------------------------------------------------------------------------------------------------
 
 
 def test_the_worst_outcome_decides_the_exit_code():

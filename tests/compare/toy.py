@@ -4,7 +4,8 @@ import numpy as np
 
 
 class ToySide:
-    """Two linear layers with a tanh between them, mean squared error with an L2 penalty, clipping, momentum, a schedule.
+    """Two linear layers with a tanh between them, mean squared error with an L2 penalty, clipping, momentum, a
+    schedule.
 
     ``fault`` names the line that is wrong; ``from_step`` is the step in which it first is.
     """

@@ -3,7 +3,7 @@
 __all__ = ["NAMES"]
 
 NAMES = {
-    "linear-regression": "diabetes; gradient descent to the normal equations' solution, in the course's and torch's convention",
+    "linear-regression": "diabetes; gradient descent to the normal equations' solution",
     "ridge-regression": "diabetes; the same with a penalty that leaves the intercept out",
     "logistic-regression": "breast cancer; plain gradient descent with a falling rate",
     "logistic-regression-l2": "breast cancer; a path of lambda from none to very large, training and held-out loss",

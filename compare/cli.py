@@ -1,0 +1,279 @@
+"""The command line: ``gradlock`` and ``python -m compare``.
+
+Heavy imports wait until a command needs them, so that help and refusals are quick.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from compare import __version__
+from compare.names import NAMES
+
+if TYPE_CHECKING:
+    from compare.experiment import ExperimentResult, Setting
+
+__all__ = ["main"]
+
+KINDS = ("experiments", "layers", "losses", "optimizers", "schedulers")
+
+
+class Refused(click.ClickException):
+    """Wrong usage or unreadable input: one line, exit code 2."""
+
+    exit_code = 2
+
+    def show(self, file: Any = None) -> None:
+        click.echo(f"gradlock: {self.format_message()}", err=True)
+
+
+def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options of a run."""
+    options = [
+        click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True),
+        click.option("--steps", type=click.IntRange(min=1), help="Steps of each scenario instead of its own number."),
+        click.option("--micro-batches", type=click.IntRange(min=1), help="Cut each batch into this many."),
+        click.option("--optimizer", metavar="NAME", help="Use this torch.optim class at its defaults on both sides."),
+        click.option("--sync", type=click.Choice(["free", "step", "module"]), help="How to walk; see the README."),
+        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+        click.option("--fail-fast", is_flag=True, help="Stop a walk after the step of its first divergence."),
+        click.option("--json", "json_path", metavar="FILE", help="Write a JSON report; - is standard output."),
+        click.option(
+            "--markdown", "markdown_path", metavar="FILE", help="Write a Markdown report; - is standard output."
+        ),
+        click.option("--quiet", is_flag=True, help="Print nothing if all is equivalent, else only what is not."),
+        click.option("--debug", is_flag=True, help="Show tracebacks."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="gradlock")
+@run_options
+@click.pass_context
+def cli(context: click.Context, **options: Any) -> None:
+    """Prove, checkpoint by checkpoint, that a hand-written training step equals PyTorch's.
+
+    Without a command, every built-in experiment is run.
+
+    Exit codes: 0 all equivalent, 1 a divergence, 2 wrong usage or unreadable input, 3 abstained, 4 a side raised.
+    """
+    if context.invoked_subcommand is None:
+        execute(list(NAMES), full=False, **options)
+    elif any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in options):
+        raise Refused(f"options of a run go after the command: gradlock {context.invoked_subcommand} ... --option")
+
+
+@cli.command()
+@click.argument("names", nargs=-1, metavar="NAME...")
+@click.option("--all", "everything", is_flag=True, help="Run every built-in experiment.")
+@run_options
+def run(names: tuple[str, ...], everything: bool, **options: Any) -> None:
+    """Run experiments by name, and print each in detail if they are few."""
+    if everything and names:
+        raise Refused("give names or --all, not both")
+    if not everything and not names:
+        raise Refused("which experiments? Give names or --all; `gradlock list experiments` shows them")
+    for name in names:
+        _known("experiment", name, NAMES)
+    chosen = list(NAMES) if everything else list(dict.fromkeys(names))
+    execute(chosen, full=not everything and len(chosen) <= 3, **options)
+
+
+@cli.command(name="list")
+@click.argument("kind", required=False)
+def list_command(kind: str | None) -> None:
+    """List experiments, layers, losses, optimizers or schedulers; all of them without an argument."""
+    if kind is not None:
+        _known("kind", kind, KINDS)
+    from tabulate import tabulate
+
+    for one in [kind] if kind else KINDS:
+        rows = list(NAMES.items()) if one == "experiments" else _classes(one)
+        click.echo(tabulate(rows, [one, "what it is"], maxcolwidths=[None, 90]) + "\n")
+
+
+def _classes(kind: str) -> list[tuple[str, str]]:
+    """The public classes of one kind in the manual wing, with the first line of their docstrings."""
+    import inspect
+
+    import manual.nn
+    import manual.nn.loss
+    import manual.optim
+    import manual.optim.lr_scheduler as schedules
+
+    if kind == "optimizers":
+        found = {n: c for n, c in vars(manual.optim).items() if inspect.isclass(c) and n != "Optimizer"}
+    elif kind == "schedulers":
+        found = {n: c for n, c in vars(schedules).items() if inspect.isclass(c) and n != "LRScheduler"}
+    else:
+        losses = {name: getattr(manual.nn, name) for name in manual.nn.loss.__all__}
+        layers = {
+            n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and n not in (*losses, "Module", "Parameter")
+        }
+        found = losses if kind == "losses" else layers
+    return [(name, (inspect.getdoc(found[name]) or "").split("\n")[0]) for name in sorted(found) if name[0].isupper()]
+
+
+def execute(
+    names: Sequence[str],
+    *,
+    full: bool,
+    dtype: str,
+    steps: int | None,
+    micro_batches: int | None,
+    optimizer: str | None,
+    sync: str | None,
+    seed: int,
+    fail_fast: bool,
+    json_path: str | None,
+    markdown_path: str | None,
+    quiet: bool,
+    debug: bool,
+) -> None:
+    """Run experiments, print and write the reports, and exit with the run's code."""
+    for path in (json_path, markdown_path):
+        _check_writable(path)
+    from compare.batches import InputError
+    from compare.experiment import Setting
+
+    if optimizer is not None:
+        import manual.optim
+
+        _known(
+            "optimizer", optimizer, [name for name in manual.optim.__all__ if name not in ("Optimizer", "lr_scheduler")]
+        )
+    setting = Setting(dtype, steps, micro_batches, optimizer, sync, seed)
+    try:
+        from compare.threads import threads
+
+        with threads() as count:
+            results = _run_all(names, setting, fail_fast)
+    except InputError as error:
+        if debug:
+            raise
+        raise Refused(str(error)) from None
+    except ValueError as error:
+        if debug or type(error).__name__ != "DataError":
+            raise
+        raise Refused(str(error)) from None
+    from compare.report.json import to_json
+    from compare.report.markdown import to_markdown
+    from compare.report.records import run_record
+    from compare.report.terminal import details, summary
+
+    record = run_record(results, threads=count, seed=seed)
+    if debug:
+        _show_tracebacks(results)
+    on_stdout = "-" in (json_path, markdown_path)
+    if not on_stdout and not (quiet and record["exit_code"] == 0):
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        shown = {
+            **record,
+            "experiments": [e for e in record["experiments"] if not quiet or e["outcome"] != "equivalent"],
+        }
+        click.echo((details if full else summary)(shown, coloured=coloured), nl=False, color=True)
+    for path, text in ((json_path, to_json), (markdown_path, to_markdown)):
+        _write(path, text(record))
+    sys.exit(record["exit_code"])
+
+
+def _run_all(names: Sequence[str], setting: Setting, fail_fast: bool) -> list[ExperimentResult]:
+    from tqdm import tqdm
+
+    from compare.experiment import run as run_experiment
+    from compare.experiments import CATALOGUE
+
+    results = []
+    with tqdm(total=0, unit="step", leave=False, disable=not sys.stderr.isatty()) as bar:
+
+        def on_total(count: int) -> None:
+            bar.total += count
+            bar.refresh()
+
+        for name in names:
+            bar.set_description(name)
+            results.append(
+                run_experiment(
+                    CATALOGUE[name],
+                    setting,
+                    fail_fast=fail_fast,
+                    on_total=on_total,
+                    on_step=lambda: bar.update() and None,
+                )
+            )
+    return results
+
+
+def _show_tracebacks(results: Sequence[ExperimentResult]) -> None:
+    import traceback
+
+    for result in results:
+        for verdict in result.verdicts.values():
+            if verdict.error is not None:
+                traceback.print_exception(verdict.error)
+
+
+def _known(what: str, name: str, known: Any) -> None:
+    if name not in known:
+        near = get_close_matches(name, list(known), 1, 0.4) or get_close_matches(name.lower(), list(known), 1, 0.4)
+        folded = [one for one in known if one.lower() == name.lower()]
+        hint = f"did you mean {(folded or near)[0]!r}?" if folded or near else f"known: {', '.join(known)}"
+        raise Refused(f"no {what} is called {name!r}; {hint}")
+
+
+def _check_writable(path: str | None) -> None:
+    """Find out before the run that a report cannot be written."""
+    if path is None or path == "-":
+        return
+    target = Path(path)
+    if target.is_dir():
+        raise Refused(f"cannot write {path}: it is a folder; name a file")
+    if not target.parent.is_dir():
+        raise Refused(f"cannot write {path}: the folder {target.parent} does not exist")
+    try:
+        existed = target.exists()
+        with target.open("a", encoding="utf-8"):
+            pass
+        if not existed:
+            target.unlink()
+    except OSError as error:
+        raise Refused(f"cannot write {path}: {error.strerror}; try another place") from None
+
+
+def _write(path: str | None, text: str) -> None:
+    if path == "-":
+        click.echo(text, nl=False)
+    elif path is not None:
+        try:
+            Path(path).write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise Refused(f"cannot write {path}: {error.strerror}; try another place") from None
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the program; never ends in a traceback unless ``--debug`` asks for one."""
+    given = sys.argv[1:] if arguments is None else arguments
+    try:
+        cli(args=given, prog_name="gradlock", standalone_mode=True)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(0)
+    except Exception as error:
+        if "--debug" in given:
+            raise
+        click.echo(f"gradlock: {type(error).__name__}: {error} (--debug shows where)", err=True)
+        sys.exit(4)
+
+
+if __name__ == "__main__":
+    main()

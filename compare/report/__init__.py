@@ -1,0 +1,1 @@
+"""Reports: plain records first, then formats that only format them."""

@@ -1,0 +1,190 @@
+"""What a run found as plain data: dictionaries, lists, strings and numbers. Every format is made from these."""
+
+from __future__ import annotations
+
+import math
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+
+from compare import __version__
+from compare.checkpoint import Checkpoint
+from compare.experiment import Claim, ContrastResult, ExperimentResult, Table
+from compare.verdict import Coverage, Divergence, PhaseCoverage, Verdict, exit_code
+
+__all__ = ["SCHEMA_VERSION", "experiment_record", "run_record"]
+
+SCHEMA_VERSION = 1
+
+
+def run_record(results: Sequence[ExperimentResult], *, threads: int, seed: int) -> dict[str, Any]:
+    """The whole run: environment, outcome, exit code and one record per experiment."""
+    outcomes = [result.outcome for result in results]
+    code = exit_code(outcomes)
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "environment": {
+            "gradlock": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "torch": version("torch"),
+            "platform": f"{sys.platform}-{platform.machine()}",
+            "threads": threads,
+            "seed": seed,
+        },
+        "outcome": {0: "equivalent", 1: "diverged", 3: "abstained", 4: "error"}[code],
+        "exit_code": code,
+        "experiments": [experiment_record(result) for result in results],
+    }
+
+
+def experiment_record(result: ExperimentResult) -> dict[str, Any]:
+    """One experiment: the worst of its scenarios on top, then each of them, contrasts, claims and tables."""
+    diverging = result.diverging
+    first = None if diverging is None else diverging.first_divergence
+    worst = result.worst
+    return {
+        "name": result.experiment.name,
+        "dtype": result.setting.dtype,
+        "outcome": str(result.outcome),
+        "reason": result.reason,
+        "coverage": _coverage([verdict.coverage for verdict in result.verdicts.values()]),
+        "checkpoints": result.checkpoints,
+        "worst": None if worst is None else _worst(worst),
+        "first_divergence": None if first is None else _divergence(first),
+        "causes": [],
+        "scenarios": [{"name": name, **_verdict(verdict)} for name, verdict in result.verdicts.items()],
+        "contrasts": [_contrast(contrast) for contrast in result.contrasts],
+        "claims": [_claim(claim) for claim in result.claims],
+        "tables": [_table(table) for table in result.tables],
+    }
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    first = verdict.first_divergence
+    return {
+        "dtype": verdict.dtype,
+        "outcome": str(verdict.outcome),
+        "reason": verdict.reason,
+        "sync": verdict.sync,
+        "tolerance": verdict.tolerance,
+        "steps": verdict.steps,
+        "coverage": _coverage([verdict.coverage]),
+        "checkpoints": verdict.coverage.checkpoints,
+        "worst": _worst(verdict),
+        "diverged": verdict.diverged,
+        "inherited": sum(not found.own for found in verdict.divergences),
+        "first_divergence": None if first is None else _divergence(first),
+        "causes": [],
+    }
+
+
+def _contrast(result: ContrastResult) -> dict[str, Any]:
+    must = result.contrast.must
+    return {
+        "name": result.name,
+        "mistake": result.contrast.mistake,
+        "must": {key: value for key, value in must.__dict__.items() if value is not None},
+        "as_it_must": result.as_it_must,
+        "unmet": result.unmet,
+        **_verdict(result.verdict),
+    }
+
+
+def _coverage(coverages: Sequence[Coverage]) -> dict[str, Any]:
+    phases: dict[str, list[PhaseCoverage]] = {}
+    for coverage in coverages:
+        for phase, found in coverage.in_order():
+            phases.setdefault(phase, []).append(found)
+
+    def merged(attribute: str) -> list[str]:
+        return list(dict.fromkeys(text for coverage in coverages for text in getattr(coverage, attribute)))
+
+    return {
+        "phases": {
+            phase: {
+                "names": sorted(set().union(*(one.names for one in found))),
+                "uninformative": sorted(set().union(*(one.uninformative_names for one in found))),
+                "compared": sum(one.compared for one in found),
+                "elements": sum(one.elements for one in found),
+                "informative": sum(one.informative for one in found),
+                "diverged": sum(one.diverged for one in found),
+                "worst": number(max(one.worst for one in found)),
+            }
+            for phase, found in phases.items()
+        },
+        "only_actual": merged("only_actual"),
+        "only_expected": merged("only_expected"),
+        "blind_spots": merged("blind_spots") if len(coverages) == 1 else _shared_blind_spots(coverages),
+        "notes": merged("notes"),
+    }
+
+
+def _shared_blind_spots(coverages: Sequence[Coverage]) -> list[str]:
+    """What no scenario could have shown."""
+    spots = [set(coverage.blind_spots) for coverage in coverages]
+    return sorted(set.intersection(*spots)) if spots else []
+
+
+def _worst(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "error": number(verdict.worst_error),
+        "at": None if verdict.worst_at is None else _address(verdict.worst_at),
+    }
+
+
+def _address(checkpoint: Checkpoint) -> dict[str, Any]:
+    return dict(checkpoint._asdict())
+
+
+def _divergence(found: Divergence) -> dict[str, Any]:
+    difference = found.difference
+    return {
+        **_address(found.checkpoint),
+        "where": found.where,
+        "culprit": found.culprit,
+        "own_or_inherited": found.own_or_inherited,
+        "kind": difference.kind,
+        "text": difference.text if difference.kind else "",
+        "index": None if difference.max_abs_index is None else list(difference.max_abs_index),
+        "actual": number(difference.actual_at),
+        "expected": number(difference.expected_at),
+        "max_abs": number(difference.max_abs),
+        "max_rel": number(difference.max_rel),
+        "max_ulp": None if difference.max_ulp is None else number(difference.max_ulp),
+        "nonfinite": difference.nonfinite_disagreeing,
+        "error": number(found.judgement.error),
+        "allowed": number(found.judgement.allowed),
+        "scale": number(found.judgement.scale),
+        "noise_multiple": number(found.judgement.noise_multiple),
+    }
+
+
+def _claim(claim: Claim) -> dict[str, Any]:
+    return {
+        "statement": claim.statement,
+        "holds": claim.holds,
+        "actual": number(claim.actual),
+        "relation": claim.relation,
+        "expected": number(claim.expected),
+        "bound": number(claim.bound),
+    }
+
+
+def _table(table: Table) -> dict[str, Any]:
+    rows = [[cell if isinstance(cell, str) else number(cell) for cell in row] for row in table.rows]
+    return {"title": table.title, "headers": list(table.headers), "rows": rows}
+
+
+def number(value: Any) -> Any:
+    """A plain number; what JSON cannot say is a word: "inf", "-inf", "nan"."""
+    if value is None or isinstance(value, (bool, np.bool_)):
+        return value if value is None else bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    value = float(value)
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,165 @@
+"""The report on a terminal: a summary table of all experiments, or a few of them in detail."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tabulate import tabulate
+
+__all__ = ["details", "say", "summary"]
+
+SIGNS = {"equivalent": "green", "diverged": "red", "abstained": "yellow", "error": "magenta"}
+_CODES = {"green": "32", "red": "31", "yellow": "33", "magenta": "35", "bold": "1"}
+
+
+def say(text: str, colour: str | None, coloured: bool) -> str:
+    """The text in a colour, where colours are wanted."""
+    return f"\x1b[{_CODES[colour]}m{text}\x1b[0m" if coloured and colour else text
+
+
+def short(value: Any) -> str:
+    """An error with two digits."""
+    return value if isinstance(value, str) else "0" if not value else f"{value:.1e}"
+
+
+def where(address: dict[str, Any] | None) -> str:
+    """A checkpoint's address in a few words."""
+    if address is None:
+        return ""
+    batch = f".{address['micro_batch']}" if address["micro_batch"] is not None else ""
+    label = f" {address['output']}" if address["output"] not in ("", "output") else ""
+    return f"step {address['step']}{batch} {address['phase']} {address['name'] or '(model)'}{label}"
+
+
+def summary(record: dict[str, Any], *, coloured: bool = False) -> str:
+    """One row an experiment, then the planted mistakes, then what is wrong."""
+    rows = []
+    for one in record["experiments"]:
+        contrasts, claims = one["contrasts"], one["claims"]
+        rows.append(
+            [
+                one["name"],
+                say(one["outcome"], SIGNS[one["outcome"]], coloured),
+                sum(scenario["steps"] for scenario in one["scenarios"]),
+                one["checkpoints"],
+                len(one["coverage"]["phases"]),
+                short(one["worst"]["error"]) if one["worst"] else "",
+                where(one["worst"]["at"]) if one["worst"] else "",
+                f"{sum(c['as_it_must'] for c in contrasts)}/{len(contrasts)}" if contrasts else "",
+                f"{sum(c['holds'] for c in claims)}/{len(claims)}" if claims else "",
+            ]
+        )
+    headers = ["experiment", "outcome", "steps", "checkpoints", "phases", "worst", "at", "contrasts", "claims"]
+    parts = [tabulate(rows, headers, disable_numparse=True, colalign=_ALIGN if rows else None)]
+    parts.append(
+        "worst: the largest disagreement, as a fraction of the magnitudes it was computed from. "
+        "contrasts: planted mistakes that part where they must."
+    )
+    contrasts = [(one["name"], contrast) for one in record["experiments"] for contrast in one["contrasts"]]
+    if contrasts:
+        parts.append("Planted mistakes\n" + "\n".join(f"  {name}: {_contrast(c, coloured)}" for name, c in contrasts))
+    wrong = [one for one in record["experiments"] if one["outcome"] != "equivalent"]
+    parts += [_trouble(one, coloured) for one in wrong]
+    parts.append(_last_line(record, coloured))
+    return "\n\n".join(parts) + "\n"
+
+
+_ALIGN = ("left", "left", "right", "right", "right", "right", "left", "right", "right")
+
+
+def details(record: dict[str, Any], *, coloured: bool = False) -> str:
+    """Each experiment in full."""
+    parts = []
+    for one in record["experiments"]:
+        title = f"{one['name']} ({one['dtype']}): {say(one['outcome'], SIGNS[one['outcome']], coloured)}"
+        parts.append(title + (f"\n  {one['reason']}" if one["reason"] else ""))
+        parts += [_scenario(scenario, coloured) for scenario in one["scenarios"]]
+        parts += [f"contrast {_contrast(contrast, coloured)}" for contrast in one["contrasts"]]
+        if one["claims"]:
+            rows = [
+                ["holds" if c["holds"] else say("FAILS", "red", coloured), c["statement"], _value(c["actual"]),
+                 c["relation"], _value(c["expected"]), short(c["bound"])]
+                for c in one["claims"]
+            ]  # fmt: skip
+            parts.append(tabulate(rows, ["claim", "", "found", "", "expected", "within"], disable_numparse=True))
+        for table in one["tables"]:
+            cells = [[_value(cell) for cell in row] for row in table["rows"]]
+            align = ["left", *["right"] * (len(table["headers"]) - 1)] if cells else None
+            text = tabulate(cells, table["headers"], disable_numparse=True, colalign=align)
+            parts.append(f"{table['title']}\n{text}")
+    parts.append(_last_line(record, coloured))
+    return "\n\n".join(parts) + "\n"
+
+
+def _scenario(scenario: dict[str, Any], coloured: bool) -> str:
+    outcome = say(scenario["outcome"], SIGNS[scenario["outcome"]], coloured)
+    head = f"scenario {scenario['name']}: {outcome}; {scenario['steps']} steps, walked {scenario['sync']}"
+    rows = [
+        [
+            phase,
+            found["compared"],
+            found["informative"],
+            found["elements"],
+            short(found["worst"]),
+            found["diverged"] or "",
+        ]
+        for phase, found in scenario["coverage"]["phases"].items()
+    ]
+    headers = ["phase", "compared", "informative", "elements", "worst", "diverged"]
+    align = ("left", *["right"] * 5)
+    lines = [head, tabulate(rows, headers, disable_numparse=True, colalign=align if rows else None)]
+    lines += _divergence(scenario, coloured)
+    coverage = scenario["coverage"]
+    for label, texts in (
+        ("only the actual side shows", coverage["only_actual"]),
+        ("only the expected side shows", coverage["only_expected"]),
+        ("could not have shown here", coverage["blind_spots"]),
+        ("note", coverage["notes"]),
+    ):
+        if texts:
+            lines.append(f"{label}: " + "; ".join(texts))
+    return "\n".join(lines)
+
+
+def _divergence(verdict: dict[str, Any], coloured: bool) -> list[str]:
+    first = verdict["first_divergence"]
+    if first is None:
+        return []
+    lines = [say(f"first divergence: {first['where']}", "red", coloured), f"  culprit    {first['culprit']}"]
+    if first["kind"]:
+        return [*lines, f"  {first['text']}"]
+    index = "" if not first["index"] else f" at {first['index']}"
+    lines += [
+        f"  actual     {first['actual']!r}{index}",
+        f"  expected   {first['expected']!r}",
+        f"  difference {_value(first['max_abs'])} absolute, {short(first['max_rel'])} relative, {first['max_ulp']} ulp",
+        f"  error      {short(first['error'])} of the scale {_value(first['scale'])}; allowed {short(first['allowed'])}",
+        f"  divergences in all: {verdict['diverged']}; inherited among those kept: {verdict['inherited']}",
+    ]
+    return lines
+
+
+def _contrast(contrast: dict[str, Any], coloured: bool) -> str:
+    first = contrast["first_divergence"]
+    verdict = say("as it must", "green", coloured) if contrast["as_it_must"] else say("NOT AS IT MUST", "red", coloured)
+    place = f"parts at {first['where']} (culprit {first['culprit']})" if first else contrast["outcome"]
+    tail = f"; {contrast['unmet']}" if contrast["unmet"] else ""
+    return f"{contrast['name']} - {contrast['mistake']}: {place}, {verdict}{tail}"
+
+
+def _trouble(one: dict[str, Any], coloured: bool) -> str:
+    head = f"{one['name']}: {say(one['outcome'], SIGNS[one['outcome']], coloured)}. {one['reason']}"
+    found = next((s for s in one["scenarios"] if s["first_divergence"]), None)
+    return "\n".join([head, *(_divergence(found, coloured) if found else [])])
+
+
+def _last_line(record: dict[str, Any], coloured: bool) -> str:
+    counts: dict[str, int] = {}
+    for one in record["experiments"]:
+        counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1
+    said = ", ".join(f"{count} {outcome}" for outcome, count in counts.items())
+    return say(f"{said or 'nothing'}. Exit code {record['exit_code']}.", "bold", coloured)
+
+
+def _value(value: Any) -> str:
+    return value if isinstance(value, str) else f"{value:.9g}" if isinstance(value, float) else str(value)
