@@ -8,7 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from difflib import get_close_matches
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +20,7 @@ from compare import __version__
 from compare.names import NAMES
 
 if TYPE_CHECKING:
-    from compare.experiment import ExperimentResult, Setting
+    from compare.experiment import ExperimentResult, Setting, Study
 
 __all__ = ["main"]
 
@@ -30,19 +32,28 @@ class Refused(click.ClickException):
 
     exit_code = 2
 
-    def show(self, file: Any = None) -> None:
-        click.echo(f"gradlock: {self.format_message()}", err=True)
+
+class Program(click.Group):
+    """A group that says what a word is that is none of its commands."""
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> Any:
+        word = arguments[0]
+        if word in NAMES:
+            raise Refused(f"{word!r} is an experiment, no command; try `gradlock run {word}`")
+        if not word.startswith("-"):
+            _known("command", word, self.commands)
+        return super().resolve_command(context, arguments)
 
 
 def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of a run."""
     options = [
         click.option("--dtype", type=click.Choice(["float64", "float32"]), default="float64", show_default=True),
-        click.option("--steps", type=click.IntRange(min=1), help="Steps of each scenario instead of its own number."),
+        click.option("--steps", type=click.IntRange(1, 1_000_000), help="Steps of each scenario, not its own number."),
         click.option("--micro-batches", type=click.IntRange(min=1), help="Cut each batch into this many."),
         click.option("--optimizer", metavar="NAME", help="Use this torch.optim class at its defaults on both sides."),
         click.option("--sync", type=click.Choice(["free", "step", "module"]), help="How to walk; see the README."),
-        click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True),
+        click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
         click.option("--fail-fast", is_flag=True, help="Stop a walk after the step of its first divergence."),
         click.option("--json", "json_path", metavar="FILE", help="Write a JSON report; - is standard output."),
         click.option(
@@ -56,11 +67,11 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Program, invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="gradlock")
 @run_options
 @click.pass_context
-def cli(context: click.Context, **options: Any) -> None:
+def cli(context: click.Context, **options: Any) -> int:
     """Prove, checkpoint by checkpoint, that a hand-written training step equals PyTorch's.
 
     Without a command, every built-in experiment is run.
@@ -68,16 +79,17 @@ def cli(context: click.Context, **options: Any) -> None:
     Exit codes: 0 all equivalent, 1 a divergence, 2 wrong usage or unreadable input, 3 abstained, 4 a side raised.
     """
     if context.invoked_subcommand is None:
-        execute(list(NAMES), full=False, **options)
-    elif any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in options):
+        return execute(list(NAMES), full=False, **options)
+    if any(context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE for name in options):
         raise Refused(f"options of a run go after the command: gradlock {context.invoked_subcommand} ... --option")
+    return 0
 
 
 @cli.command()
 @click.argument("names", nargs=-1, metavar="NAME...")
 @click.option("--all", "everything", is_flag=True, help="Run every built-in experiment.")
 @run_options
-def run(names: tuple[str, ...], everything: bool, **options: Any) -> None:
+def run(names: tuple[str, ...], everything: bool, **options: Any) -> int:
     """Run experiments by name, and print each in detail if they are few."""
     if everything and names:
         raise Refused("give names or --all, not both")
@@ -86,7 +98,7 @@ def run(names: tuple[str, ...], everything: bool, **options: Any) -> None:
     for name in names:
         _known("experiment", name, NAMES)
     chosen = list(NAMES) if everything else list(dict.fromkeys(names))
-    execute(chosen, full=not everything and len(chosen) <= 3, **options)
+    return execute(chosen, full=not everything and len(chosen) <= 3, **options)
 
 
 @cli.command(name="list")
@@ -99,7 +111,7 @@ def list_command(kind: str | None) -> None:
 
     for one in [kind] if kind else KINDS:
         rows = list(NAMES.items()) if one == "experiments" else _classes(one)
-        click.echo(tabulate(rows, [one, "what it is"], maxcolwidths=[None, 90]) + "\n")
+        _say(str(tabulate(rows, [one, "what it is"], maxcolwidths=[None, 90])) + "\n\n")
 
 
 def _classes(kind: str) -> list[tuple[str, str]]:
@@ -139,10 +151,9 @@ def execute(
     markdown_path: str | None,
     quiet: bool,
     debug: bool,
-) -> None:
-    """Run experiments, print and write the reports, and exit with the run's code."""
-    for path in (json_path, markdown_path):
-        _check_writable(path)
+) -> int:
+    """Run experiments, print and write the reports; returns the run's exit code."""
+    _check_writable(json_path, markdown_path)
     from compare.batches import InputError
     from compare.experiment import Setting
 
@@ -153,25 +164,20 @@ def execute(
             "optimizer", optimizer, [name for name in manual.optim.__all__ if name not in ("Optimizer", "lr_scheduler")]
         )
     setting = Setting(dtype, steps, micro_batches, optimizer, sync, seed)
-    try:
-        from compare.threads import threads
+    from compare.threads import thread_count, threads
 
-        with threads() as count:
-            results = _run_all(names, setting, fail_fast)
+    try:
+        count = thread_count()
     except InputError as error:
-        if debug:
-            raise
-        raise Refused(str(error)) from None
-    except ValueError as error:
-        if debug or type(error).__name__ != "DataError":
-            raise
-        raise Refused(str(error)) from None
+        raise Refused(str(error)) from error
+    with threads(count):
+        results = _run_all(names, setting, fail_fast)
     from compare.report.json import to_json
     from compare.report.markdown import to_markdown
     from compare.report.records import run_record
     from compare.report.terminal import details, summary
 
-    record = run_record(results, threads=count, seed=seed)
+    record = run_record(results, setting=setting, threads=count, fail_fast=fail_fast)
     if debug:
         _show_tracebacks(results)
     on_stdout = "-" in (json_path, markdown_path)
@@ -181,36 +187,66 @@ def execute(
             **record,
             "experiments": [e for e in record["experiments"] if not quiet or e["outcome"] != "equivalent"],
         }
-        click.echo((details if full else summary)(shown, coloured=coloured), nl=False, color=True)
+        _say((details if full else summary)(shown, coloured=coloured))
     for path, text in ((json_path, to_json), (markdown_path, to_markdown)):
         _write(path, text(record))
-    sys.exit(record["exit_code"])
+    return int(record["exit_code"])
+
+
+def _build_all(names: Sequence[str], setting: Setting) -> dict[str, Study | Exception]:
+    """Each experiment's study, or what building it raised; input that cannot be used is refused before any walk."""
+    from compare.batches import InputError
+    from compare.experiments import CATALOGUE
+    from compare.experiments.datasets import DataError
+
+    studies: dict[str, Study | Exception] = {}
+    for name in names:
+        try:
+            studies[name] = CATALOGUE[name].build(setting)
+        except (InputError, DataError) as error:
+            raise Refused(f"{name}: {error}") from error
+        except Exception as error:
+            studies[name] = error
+    return studies
+
+
+def _built(study: Study, setting: Setting) -> Study:
+    return study
 
 
 def _run_all(names: Sequence[str], setting: Setting, fail_fast: bool) -> list[ExperimentResult]:
+    """Run every experiment; one whose own code raises is a failure of that one, and the others go on."""
     from tqdm import tqdm
 
+    from compare.experiment import ExperimentResult
     from compare.experiment import run as run_experiment
     from compare.experiments import CATALOGUE
 
     results = []
+    studies = _build_all(names, setting)
     with tqdm(total=0, unit="step", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def on_total(count: int) -> None:
             bar.total += count
             bar.refresh()
 
-        for name in names:
+        for name, study in studies.items():
             bar.set_description(name)
-            results.append(
-                run_experiment(
-                    CATALOGUE[name],
+            experiment = CATALOGUE[name]
+            try:
+                if isinstance(study, Exception):
+                    raise study
+                result = run_experiment(
+                    replace(experiment, build=partial(_built, study)),
                     setting,
                     fail_fast=fail_fast,
                     on_total=on_total,
                     on_step=lambda: bar.update() and None,
                 )
-            )
+            except Exception as error:
+                failure = f"the experiment's own code raised {type(error).__name__}: {error} (--debug shows where)"
+                result = ExperimentResult(experiment, setting, failure=failure, error=error)
+            results.append(result)
     return results
 
 
@@ -218,9 +254,10 @@ def _show_tracebacks(results: Sequence[ExperimentResult]) -> None:
     import traceback
 
     for result in results:
-        for verdict in result.verdicts.values():
-            if verdict.error is not None:
-                traceback.print_exception(verdict.error)
+        verdicts = [*result.verdicts.values(), *(contrast.verdict for contrast in result.contrasts)]
+        for error in (result.error, *(verdict.error for verdict in verdicts)):
+            if error is not None:
+                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
 
 
 def _known(what: str, name: str, known: Any) -> None:
@@ -231,48 +268,74 @@ def _known(what: str, name: str, known: Any) -> None:
         raise Refused(f"no {what} is called {name!r}; {hint}")
 
 
-def _check_writable(path: str | None) -> None:
-    """Find out before the run that a report cannot be written."""
-    if path is None or path == "-":
-        return
-    target = Path(path)
-    if target.is_dir():
-        raise Refused(f"cannot write {path}: it is a folder; name a file")
-    if not target.parent.is_dir():
-        raise Refused(f"cannot write {path}: the folder {target.parent} does not exist")
-    try:
-        existed = target.exists()
-        with target.open("a", encoding="utf-8"):
-            pass
-        if not existed:
-            target.unlink()
-    except OSError as error:
-        raise Refused(f"cannot write {path}: {error.strerror}; try another place") from None
+def _check_writable(*paths: str | None) -> None:
+    """Find out before the run that a report cannot be written, or that one would spoil the other."""
+    given = [path for path in paths if path is not None]
+    if len({path if path == "-" else os.path.realpath(path) for path in given}) < len(given):
+        place = "standard output" if "-" in given else given[0]
+        raise Refused(f"--json and --markdown both go to {place}; give them two places")
+    for path in given:
+        if path == "-":
+            continue
+        target = Path(path)
+        try:
+            if target.is_dir():
+                raise Refused(f"cannot write {path}: it is a folder; name a file")
+            if not target.parent.is_dir():
+                raise Refused(f"cannot write {path}: the folder {target.parent} does not exist; make it first")
+            existed = target.exists()
+            if existed and not target.is_file():  # a pipe or a device: opening it may wait for a reader
+                continue
+            with target.open("a", encoding="utf-8"):
+                pass
+            if not existed:
+                target.unlink()
+        except OSError as error:
+            raise Refused(f"cannot write {path}: {error.strerror}; try another place") from error
 
 
 def _write(path: str | None, text: str) -> None:
     if path == "-":
-        click.echo(text, nl=False)
+        _say(text)
     elif path is not None:
         try:
             Path(path).write_text(text, encoding="utf-8")
         except OSError as error:
-            raise Refused(f"cannot write {path}: {error.strerror}; try another place") from None
+            raise Refused(f"cannot write {path}: {error.strerror}; try another place") from error
+
+
+def _say(text: str) -> None:
+    """Print; a reader that has gone changes neither the other reports nor the exit code."""
+    try:
+        click.echo(text, nl=False, color=True)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the program; never ends in a traceback unless ``--debug`` asks for one."""
+    """Run the program and exit; never ends in a traceback unless ``--debug`` asks for one."""
     given = sys.argv[1:] if arguments is None else arguments
     try:
-        cli(args=given, prog_name="gradlock", standalone_mode=True)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(0)
+        code = cli.main(args=given, prog_name="gradlock", standalone_mode=False)
+    except click.Abort:
+        code = _complain("interrupted", 130)
+    except click.ClickException as error:
+        if "--debug" in given and error.__cause__ is not None:
+            raise
+        usage = isinstance(error, click.UsageError) and error.ctx is not None
+        hint = f" See `{error.ctx.command_path} --help`." if usage else ""  # type: ignore[attr-defined]
+        code = _complain(error.format_message() + hint, 2)
     except Exception as error:
         if "--debug" in given:
             raise
-        click.echo(f"gradlock: {type(error).__name__}: {error} (--debug shows where)", err=True)
-        sys.exit(4)
+        code = _complain(f"{type(error).__name__}: {error} (--debug shows where)", 4)
+    sys.exit(code)
+
+
+def _complain(message: str, code: int) -> int:
+    click.echo(f"gradlock: {' '.join(message.split())}", err=True)
+    return code
 
 
 if __name__ == "__main__":

@@ -118,7 +118,7 @@ def _record(*values: Any) -> Difference:
     """
     draft = _Draft(*values)
     draft.__class__ = Difference
-    return draft  # type: ignore[no-any-return]
+    return draft
 
 
 def difference(actual: Any, expected: Any, *, detail: bool = True) -> Difference:
@@ -234,10 +234,10 @@ def _mismatch(actual: Array, expected: Array, dtype: np.dtype[Any]) -> Differenc
 def _runs(actual: Array, expected: Array, dtype: np.dtype[Any], length: int) -> Iterator[tuple[int, Array, Array]]:
     """Cut two arrays of any layout into contiguous native runs in C order, copying no more than a run at a time."""
     start = 0
-    with np.nditer(
+    with np.nditer(  # type: ignore[call-overload]
         (actual, expected),
         flags=["buffered", "external_loop"],
-        op_flags=[["readonly", "contig", "aligned", "nbo"]] * 2,  # type: ignore[list-item]
+        op_flags=[["readonly", "contig", "aligned", "nbo"]] * 2,
         op_dtypes=[dtype, dtype],
         order="C",
         casting="equiv",

@@ -215,6 +215,7 @@ class ExperimentResult:
     claims: list[Claim] = field(default_factory=list)
     tables: list[Table] = field(default_factory=list)
     failure: str = ""
+    error: BaseException | None = None
 
     @property
     def outcome(self) -> Outcome:
@@ -315,5 +316,9 @@ def run(
         verdict = verdict_of(contrast.scenario, True)
         result.contrasts.append(ContrastResult(contrast, verdict, contrast.must.unmet(verdict)))
     if study.lesson and all(v.sides and v.outcome is not Outcome.ERROR for v in result.verdicts.values()):
-        result.claims, result.tables = study.lesson(result.verdicts)
+        try:
+            result.claims, result.tables = study.lesson(result.verdicts)
+        except Exception as error:
+            result.failure = f"its lesson raised {type(error).__name__}: {error} (--debug shows where)"
+            result.error = error
     return result

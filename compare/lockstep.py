@@ -306,7 +306,7 @@ class Walker:
             elif phase in ("clip", "slots", "update", "parameter"):
                 self._remember((phase, *key), float(found.scale))
             behind = _Behind(self, checkpoint, float(found.scale))
-            judgement = self.tolerance.judge(checkpoint, found, behind)
+            judgement = self.tolerance.judge(checkpoint, found, behind, coverage.worst)
             self._count(coverage, checkpoint, found, judgement)
             if not judgement.agrees:
                 self._diverge(checkpoint, pair, found, judgement)
@@ -353,6 +353,10 @@ class Walker:
         own, culprit = self.flow.diverged(checkpoint)
         if len(self.divergences) < _KEPT:
             detailed = difference(*pair)
+            if detailed.nonfinite_disagreeing:  # then this pair is the one to look at
+                at = detailed.nonfinite_index
+                actual, expected = (float(np.asarray(value)[at]) for value in pair)
+                detailed = replace(detailed, max_abs_index=at, actual_at=actual, expected_at=expected)
             self.divergences.append(Divergence(checkpoint, culprit, own, detailed, judgement))
 
     def _note_one_sided(self, side: str, phase: str, what: str, key: Key | None = None) -> None:

@@ -15,6 +15,7 @@ from compare.batches import InputError
 __all__ = ["thread_count", "threads"]
 
 VARIABLE = "GRADLOCK_THREADS"
+MOST = 1024
 
 
 def thread_count() -> int:
@@ -23,11 +24,11 @@ def thread_count() -> int:
     Raises
     ------
     InputError
-        If the variable is not a whole number of at least 1.
+        If the variable is not a whole number from 1 to 1024.
     """
     value = os.environ.get(VARIABLE, "1")
-    if not value.isdigit() or int(value) < 1:
-        raise InputError(f"{VARIABLE} is {value!r}; it must be a whole number of at least 1")
+    if not (value.isascii() and value.isdigit() and 1 <= int(value) <= MOST):
+        raise InputError(f"{VARIABLE} is {value!r}; it must be a whole number of at least 1 and at most {MOST}")
     return int(value)
 
 

@@ -59,8 +59,12 @@ class Tolerance(Protocol):
 
     name: str
 
-    def judge(self, checkpoint: Checkpoint, difference: Difference, behind: Behind) -> Judgement:
-        """Judge one difference."""
+    def judge(self, checkpoint: Checkpoint, difference: Difference, behind: Behind, record: float) -> Judgement:
+        """Judge one difference.
+
+        ``record`` is the largest error of the phase so far. What a tensor was computed from is looked up where the
+        error would otherwise exceed what is allowed, or that record: so the largest error is always a true one.
+        """
         ...
 
 
@@ -105,7 +109,7 @@ class Fixed:
                 phase: single * (1 if phase == "schedule" else widen) for phase, (_, single) in FIXED.items()
             }
 
-    def judge(self, checkpoint: Checkpoint, difference: Difference, behind: Behind) -> Judgement:
+    def judge(self, checkpoint: Checkpoint, difference: Difference, behind: Behind, record: float) -> Judgement:
         allowed = self._allowed[checkpoint.phase]
         scale = float(difference.scale)
         if difference.kind or difference.nonfinite_disagreeing:
@@ -113,7 +117,7 @@ class Fixed:
         gap = float(difference.max_abs)
         if not gap:
             return Judgement(True, 0.0, allowed, scale)
-        if gap > allowed / 16 * scale:  # not rounding of this scale: what was it that was summed?
+        if gap > min(allowed, max(record, 2 * self._eps)) * scale:
             scale = max(scale, behind.magnitude() or 0.0)
             if checkpoint.phase == "update":
                 # the weight's own rounding: each side rounds it once, and once more where the weight decays

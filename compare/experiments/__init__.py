@@ -1,7 +1,7 @@
 """The built-in catalogue.
 
 An experiment is a function of a :class:`compare.experiment.Setting` that returns a :class:`compare.experiment.Study`.
-To add one: write the function in a module of this folder, say in ``compare/names.py`` what it shows, and enter it below.
+To add one: write the function in a module of this folder, say what it shows in ``compare/names.py``, enter it below.
 """
 
 from compare.experiment import Experiment
@@ -11,10 +11,10 @@ from compare.experiments.logistic import logistic_regression, logistic_regressio
 from compare.experiments.margin import linear_svm
 from compare.experiments.mazur import backprop_by_hand
 from compare.experiments.multiclass import one_vs_all, softmax_regression
-from compare.names import NAMES
 from compare.experiments.networks import mlp_digits, mlp_digits_adamw, mlp_dropout
 from compare.experiments.numeric import numeric_gradient
 from compare.experiments.regression import linear_regression, ridge_regression
+from compare.names import NAMES
 
 __all__ = ["CATALOGUE"]
 
@@ -37,8 +37,7 @@ _BUILDERS = (
 )
 
 CATALOGUE = {
-    name: Experiment(name, shows, build)
-    for (name, shows), build in zip(NAMES.items(), _BUILDERS, strict=True)
-    if name == build.__name__.replace("_", "-")
+    name: Experiment(name, NAMES[name], build)
+    for name, build in ((build.__name__.replace("_", "-"), build) for build in _BUILDERS)
 }
 """Every experiment by name, in the order in which they are run."""

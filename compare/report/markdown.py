@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from tabulate import tabulate
 
-from compare.report.terminal import short, where
+from compare.report.terminal import full, short, where
 
 __all__ = ["to_markdown"]
 
@@ -31,7 +32,7 @@ def to_markdown(record: dict[str, Any]) -> str:
     parts = [f"# gradlock: {record['outcome']}", _table(rows, headers)]
     contrasts = [
         [one["name"], c["mistake"], c["first_divergence"]["where"] if c["first_divergence"] else c["outcome"],
-         c["first_divergence"]["culprit"] if c["first_divergence"] else "", "yes" if c["as_it_must"] else "**no**"]
+         c["first_divergence"]["culprit"] if c["first_divergence"] else "", "yes" if c["as_it_must"] else "NO"]
         for one in record["experiments"]
         for c in one["contrasts"]
     ]  # fmt: skip
@@ -44,10 +45,10 @@ def to_markdown(record: dict[str, Any]) -> str:
             f["where"],
             f["culprit"],
             f["own_or_inherited"],
-            f["actual"],
-            f["expected"],
-            f["max_abs"],
-            f["error"],
+            f["text"] or full(f["actual"], 17),
+            full(f["expected"], 17),
+            "" if f["kind"] or f["nonfinite"] else short(f["max_abs"]),
+            short(f["error"]),
         ]
         for one in record["experiments"]
         if (f := one["first_divergence"])
@@ -69,7 +70,8 @@ def _table(rows: list[list[Any]], headers: list[str]) -> str:
 
 
 def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+    """What would be read as markup is text: a pipe ends a cell, and ``<`` begins a tag that is never shown."""
+    return re.sub(r"([\\|<`*\[])", r"\\\1", " ".join(text.split()))
 
 
 def _share(flags: list[bool]) -> str:

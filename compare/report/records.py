@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from compare import __version__
-from compare.checkpoint import Checkpoint
-from compare.experiment import Claim, ContrastResult, ExperimentResult, Table
+from compare.checkpoint import PHASES, Checkpoint
+from compare.experiment import Claim, ContrastResult, ExperimentResult, Setting, Table
 from compare.verdict import Coverage, Divergence, PhaseCoverage, Verdict, exit_code
 
 __all__ = ["SCHEMA_VERSION", "experiment_record", "run_record"]
@@ -21,8 +21,10 @@ __all__ = ["SCHEMA_VERSION", "experiment_record", "run_record"]
 SCHEMA_VERSION = 1
 
 
-def run_record(results: Sequence[ExperimentResult], *, threads: int, seed: int) -> dict[str, Any]:
-    """The whole run: environment, outcome, exit code and one record per experiment."""
+def run_record(
+    results: Sequence[ExperimentResult], *, setting: Setting, threads: int, fail_fast: bool
+) -> dict[str, Any]:
+    """The whole run: environment, setting, outcome, exit code and one record per experiment."""
     outcomes = [result.outcome for result in results]
     code = exit_code(outcomes)
     return {
@@ -34,7 +36,15 @@ def run_record(results: Sequence[ExperimentResult], *, threads: int, seed: int) 
             "torch": version("torch"),
             "platform": f"{sys.platform}-{platform.machine()}",
             "threads": threads,
-            "seed": seed,
+            "seed": setting.seed,
+        },
+        "setting": {
+            "dtype": setting.dtype,
+            "steps": setting.steps,
+            "micro_batches": setting.micro_batches,
+            "optimizer": setting.optimizer,
+            "sync": setting.sync,
+            "fail_fast": fail_fast,
         },
         "outcome": {0: "equivalent", 1: "diverged", 3: "abstained", 4: "error"}[code],
         "exit_code": code,
@@ -108,14 +118,16 @@ def _coverage(coverages: Sequence[Coverage]) -> dict[str, Any]:
         "phases": {
             phase: {
                 "names": sorted(set().union(*(one.names for one in found))),
-                "uninformative": sorted(set().union(*(one.uninformative_names for one in found))),
+                "uninformative": sorted(
+                    set().union(*(one.names for one in found)) - set().union(*(one.informative_names for one in found))
+                ),
                 "compared": sum(one.compared for one in found),
                 "elements": sum(one.elements for one in found),
                 "informative": sum(one.informative for one in found),
                 "diverged": sum(one.diverged for one in found),
                 "worst": number(max(one.worst for one in found)),
             }
-            for phase, found in phases.items()
+            for phase, found in sorted(phases.items(), key=lambda item: PHASES.index(item[0]))
         },
         "only_actual": merged("only_actual"),
         "only_expected": merged("only_expected"),

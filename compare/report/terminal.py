@@ -77,13 +77,13 @@ def details(record: dict[str, Any], *, coloured: bool = False) -> str:
         parts += [f"contrast {_contrast(contrast, coloured)}" for contrast in one["contrasts"]]
         if one["claims"]:
             rows = [
-                ["holds" if c["holds"] else say("FAILS", "red", coloured), c["statement"], _value(c["actual"]),
-                 c["relation"], _value(c["expected"]), short(c["bound"])]
+                ["holds" if c["holds"] else say("FAILS", "red", coloured), c["statement"], full(c["actual"]),
+                 c["relation"], full(c["expected"]), short(c["bound"])]
                 for c in one["claims"]
             ]  # fmt: skip
             parts.append(tabulate(rows, ["claim", "", "found", "", "expected", "within"], disable_numparse=True))
         for table in one["tables"]:
-            cells = [[_value(cell) for cell in row] for row in table["rows"]]
+            cells = [[full(cell) for cell in row] for row in table["rows"]]
             align = ["left", *["right"] * (len(table["headers"]) - 1)] if cells else None
             text = tabulate(cells, table["headers"], disable_numparse=True, colalign=align)
             parts.append(f"{table['title']}\n{text}")
@@ -129,11 +129,17 @@ def _divergence(verdict: dict[str, Any], coloured: bool) -> list[str]:
     if first["kind"]:
         return [*lines, f"  {first['text']}"]
     index = "" if not first["index"] else f" at {first['index']}"
+    lines += [f"  actual     {full(first['actual'], 17)}{index}", f"  expected   {full(first['expected'], 17)}"]
+    if first["nonfinite"]:
+        lines.append(f"  not finite and not the same on both sides: {first['nonfinite']} elements, this is the first")
+    else:
+        lines += [
+            f"  difference {full(first['max_abs'])} absolute, {short(first['max_rel'])} relative, "
+            f"{first['max_ulp']} ulp",
+            f"  error      {short(first['error'])} of the scale {full(first['scale'])}; "
+            f"allowed {short(first['allowed'])}",
+        ]
     lines += [
-        f"  actual     {first['actual']!r}{index}",
-        f"  expected   {first['expected']!r}",
-        f"  difference {_value(first['max_abs'])} absolute, {short(first['max_rel'])} relative, {first['max_ulp']} ulp",
-        f"  error      {short(first['error'])} of the scale {_value(first['scale'])}; allowed {short(first['allowed'])}",
         f"  divergences in all: {verdict['diverged']}; inherited among those kept: {verdict['inherited']}",
     ]
     return lines
@@ -161,5 +167,8 @@ def _last_line(record: dict[str, Any], coloured: bool) -> str:
     return say(f"{said or 'nothing'}. Exit code {record['exit_code']}.", "bold", coloured)
 
 
-def _value(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:.9g}" if isinstance(value, float) else str(value)
+def full(value: Any, digits: int = 9) -> str:
+    """A value with enough digits to tell it from another."""
+    if value is None:
+        return ""
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

@@ -117,7 +117,7 @@ def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix, cut or filled up with zeros."""
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
-    tensor.data[...] = np.eye(*tensor.shape)
+    tensor.data[...] = np.eye(tensor.shape[0], tensor.shape[1])
     return tensor
 
 

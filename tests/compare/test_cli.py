@@ -1,8 +1,10 @@
-"""The command line end to end: exit codes, messages, reports. The experiments are small, made here and spoiled by name."""
+"""The command line end to end: exit codes, messages, reports; with small experiments, spoiled by name."""
 
 import json
+import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import jsonschema
 import numpy as np
@@ -12,6 +14,7 @@ from click.testing import CliRunner
 import compare.experiments
 from compare import cli
 from compare.batches import InputError, cut
+from compare.checkpoint import PHASES
 from compare.experiment import Claim, Contrast, Experiment, Must, Scenario, Study, Table
 from compare.experiments.datasets import DataError
 from compare.names import NAMES
@@ -38,6 +41,36 @@ class Silent(ToySide):
         self.decay = 0.0
         for value in self.parameters.values():
             value[...] = 0
+
+
+class Spoiling(ToySide):
+    """Shows one activation spoiled, without going on with it."""
+
+    def __init__(self, spoil):
+        super().__init__()
+        self.spoil = spoil
+
+    def accumulate(self, micro_batch, weight):
+        terms = super().accumulate(micro_batch, weight)
+        key = ("act", 0, "output")
+        self.activations[key] = self.spoil(self.activations[key].copy())
+        return terms
+
+
+class Unclipped(ToySide):
+    """Shows no norm, so that there is no clip phase."""
+
+    def step(self):
+        super().step()
+        self.total_norm = None
+
+
+def with_value(value):
+    def spoil(activation):
+        activation[1, 2] = value
+        return activation
+
+    return spoil
 
 
 def study(setting, actual=ToySide, expected=ToySide, contrast=True, claim=0.0):
@@ -74,6 +107,11 @@ BUILDS = {
     "bad-data": raises(DataError("iris.csv.gz: line 3, column 2: 'x' is no number; restore the file")),
     "bad-input": raises(InputError("micro-batches: 500 asked for, but the batch has only 12 rows; ask for at most 12")),
     "broken": raises(KeyError("oops")),
+    "unteachable": lambda s: replace(study(s), lesson=raises(KeyError("lesson"))),
+    "not-nan": lambda s: study(s, lambda: Spoiling(with_value(float("nan")))),
+    "not-inf": lambda s: study(s, lambda: Spoiling(with_value(float("inf")))),
+    "mixed": lambda s: Study([*study(s, Unclipped, Unclipped).scenarios, replace(study(s).scenarios[0], name="more")]),
+    "misshapen": lambda s: study(s, lambda: Spoiling(lambda a: a[:, :2])),
 }
 
 
@@ -136,7 +174,17 @@ def test_the_details_of_a_divergence():
         (["run", "equal", "--optimizer", "adamw"], "gradlock: no optimizer is called 'adamw'; did you mean 'AdamW'?"),
         (["run"], "gradlock: which experiments? Give names or --all; `gradlock list experiments` shows them"),
         (["run", "equal", "--all"], "gradlock: give names or --all, not both"),
-        (["run", "equal", "--steps", "0"], "Invalid value for '--steps': 0 is not in the range x>=1."),
+        (["run", "equal", "--steps", "0"], "gradlock: Invalid value for '--steps': 0 is not in the range 1<="),
+        (["run", "equal", "--seed", str(2**63)], "gradlock: Invalid value for '--seed': 9223372036854775808 is not in"),
+        (["equal"], "gradlock: 'equal' is an experiment, no command; try `gradlock run equal`"),
+        (["lst"], "gradlock: no command is called 'lst'; did you mean 'list'?"),
+        (
+            ["run", "equal", "--json", "-", "--markdown", "-"],
+            "--json and --markdown both go to standard output",
+        ),
+        (["run", "equal", "--json", "x.md", "--markdown", "./x.md"], "--json and --markdown both go to x.md"),
+        (["run", "equal", "--json", "x" * 300], "File name too long; try another place"),
+        (["run", "spoiled", "bad-input"], "gradlock: bad-input: micro-batches: 500 asked"),
         (
             ["run", "equal", "--micro-batches", "-1"],
             "Invalid value for '--micro-batches': -1 is not in the range x>=1.",
@@ -149,10 +197,10 @@ def test_the_details_of_a_divergence():
             "gradlock: options of a run go after the command: gradlock run ... --option",
         ),
         (["list", "layer"], "gradlock: no kind is called 'layer'; did you mean 'layers'?"),
-        (["run", "bad-data"], "gradlock: iris.csv.gz: line 3, column 2: 'x' is no number; restore the file"),
+        (["run", "bad-data"], "gradlock: bad-data: iris.csv.gz: line 3, column 2: 'x' is no number; restore the file"),
         (
             ["run", "bad-input"],
-            "gradlock: micro-batches: 500 asked for, but the batch has only 12 rows; ask for at most 12",
+            "gradlock: bad-input: micro-batches: 500 asked for, but the batch has only 12 rows; ask for at most 12",
         ),
         (["run", "equal", "--micro-batches", "13"], "13 asked for, but the batch has only 12 rows; ask for at most 12"),
         (
@@ -167,7 +215,13 @@ def test_wrong_use_is_one_clear_line_and_exit_code_2(arguments, message):
     assert code == 2
     assert message in err
     assert out == ""
-    assert "Traceback" not in err
+    assert len(err.splitlines()) == 1
+    assert err.startswith("gradlock: ")
+
+
+def test_input_that_cannot_be_used_is_refused_before_any_walk(monkeypatch):
+    monkeypatch.setattr("compare.experiment.run", lambda *a, **k: pytest.fail("walked"))
+    assert gradlock("run", "equal", "bad-input")[0] == 2
 
 
 def test_a_read_only_place_is_found_before_the_run(tmp_path, monkeypatch):
@@ -180,12 +234,88 @@ def test_a_read_only_place_is_found_before_the_run(tmp_path, monkeypatch):
     assert f"cannot write {target}: Permission denied; try another place" in err
 
 
-def test_a_bug_of_ours_is_one_line_unless_debug_asks():
-    code, _, err = gradlock("run", "broken")
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("broken", "the experiment's own code raised KeyError: 'oops' (--debug shows where)"),
+        ("unteachable", "its lesson raised KeyError: 'lesson' (--debug shows where)"),
+    ],
+)
+def test_an_experiment_whose_own_code_raises_fails_alone(name, said):
+    code, out, err = gradlock("run", "equal", name, "spoiled", "--json", "-")
+    record = json.loads(out)
+    jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)
     assert code == 4
-    assert err == "gradlock: KeyError: 'oops' (--debug shows where)\n"
+    assert err == ""
+    assert [one["outcome"] for one in record["experiments"]] == ["equivalent", "error", "diverged"]
+    assert record["experiments"][1]["reason"] == said
+    code, out, err = gradlock("run", name)
+    assert (code, err) == (4, "")
+    assert said in out
+    code, _, err = gradlock("run", name, "--debug")
+    assert code == 4
+    assert "Traceback" in err
+
+
+def test_what_a_failed_lesson_leaves():
+    _, out, _ = gradlock("run", "unteachable", "--json", "-")
+    assert json.loads(out)["experiments"][0]["scenarios"][0]["outcome"] == "equivalent"
+
+
+def test_a_bug_of_the_program_is_one_line_unless_debug_asks(monkeypatch):
+    monkeypatch.setattr("compare.report.records.run_record", lambda *a, **k: {}["gone"])
+    assert gradlock("run", "equal")[::2] == (4, "gradlock: KeyError: 'gone' (--debug shows where)\n")
     with pytest.raises(KeyError):
-        CliRunner().invoke(cli.cli, ["run", "broken", "--debug"], catch_exceptions=False)
+        cli.main(["run", "equal", "--debug"])
+
+
+def test_an_interrupt_is_no_verdict(monkeypatch):
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("compare.experiment.run", interrupt)
+    code, out, err = gradlock("run", "equal")
+    assert (code, out) == (130, "")
+    assert err.strip() == "gradlock: interrupted"
+
+
+@pytest.mark.parametrize("value", ["nan", "inf"])
+def test_a_number_that_is_not_finite_is_shown_with_its_place(value):
+    name = f"not-{value}"
+    _, out, _ = gradlock("run", name)
+    assert f"  actual     {value} at [1, 2]" in out
+    assert "  not finite and not the same on both sides: 1 elements, this is the first" in out
+    _, out, _ = gradlock("run", name, "--json", "-")
+    first = json.loads(out, parse_constant=pytest.fail)["experiments"][0]["first_divergence"]
+    assert (first["actual"], first["index"], first["nonfinite"]) == (value, [1, 2], 1)
+    assert isinstance(first["expected"], float)
+    _, out, _ = gradlock("run", name, "--markdown", "-")
+    assert f"| {value} " in out
+
+
+def test_another_shape_is_said_in_words():
+    for arguments in ((), ("--markdown", "-")):
+        assert "shape (7, 2), expected (7, 3)" in gradlock("run", "misshapen", *arguments)[1]
+
+
+def test_phases_stand_in_order_of_execution_whichever_scenario_has_them():
+    one = json.loads(gradlock("run", "mixed", "--json", "-")[1])["experiments"][0]
+    assert "clip" not in one["scenarios"][0]["coverage"]["phases"]
+    assert list(one["coverage"]["phases"]) == list(PHASES)
+
+
+def test_a_pipe_is_not_opened_before_there_is_a_report(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    cli._check_writable(str(pipe), None)
+
+
+def test_no_report_is_left_behind_by_the_check(tmp_path):
+    kept = tmp_path / "kept.json"
+    kept.write_text("old", encoding="utf-8")
+    cli._check_writable(str(kept), str(tmp_path / "new.md"))
+    assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
+    assert kept.read_text(encoding="utf-8") == "old"
 
 
 def test_no_command_runs_all_and_prints_a_row_each(monkeypatch):
@@ -256,6 +386,8 @@ def test_options_reach_the_experiment():
     scenario = json.loads(out)["experiments"][0]["scenarios"][0]
     assert (scenario["steps"], scenario["sync"]) == (1, "step")
     assert "one micro-batch: wrong accumulation does not show" in scenario["coverage"]["blind_spots"]
+    setting = json.loads(out)["setting"]
+    assert (setting["steps"], setting["micro_batches"], setting["sync"], setting["optimizer"]) == (1, 1, "step", None)
 
 
 def test_fail_fast_stops_after_the_first_divergence():
@@ -304,10 +436,16 @@ def test_the_catalogue_has_the_names_that_are_listed():
     assert process(code=code).stdout.split() == list(NAMES)
 
 
-def test_a_closed_pipe_ends_quietly():
-    command = f"{sys.executable} -m compare list | head -1"
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("list layers", 0), ("run backprop-by-hand --steps 1 --json {}", 0), ("list nonsense", 2)]
+)
+def test_a_closed_pipe_changes_neither_exit_code_nor_reports(tmp_path, arguments, code):
+    target = tmp_path / "report.json"
+    command = f"{sys.executable} -m compare {arguments.format(target)} | true; exit ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=120)
-    assert done.stderr == ""
+    assert done.returncode == code
+    assert "Broken" not in done.stderr
+    assert target.exists() == ("--json" in arguments)
 
 
 def test_colour_only_on_a_terminal_and_never_with_no_color(monkeypatch):
@@ -321,7 +459,7 @@ def test_colour_only_on_a_terminal_and_never_with_no_color(monkeypatch):
     assert "\x1b" not in gradlock("run", "spoiled")[1]
 
 
-@pytest.mark.parametrize("value", ["0", "two", "-1", ""])
+@pytest.mark.parametrize("value", ["0", "two", "-1", "", "²", "1025"])
 def test_a_wrong_number_of_threads_is_refused(monkeypatch, value):
     monkeypatch.setenv("GRADLOCK_THREADS", value)
     code, _, err = gradlock("run", "equal")

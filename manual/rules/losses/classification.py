@@ -145,12 +145,12 @@ def class_denominator(input: Array, target: Array, *, weight: Array | None = Non
 
 class _Rows(NamedTuple):
     """The rows of a batch: ``where`` picks each row's target element, ``weight`` is its weight (``None``: all 1),
-    ``ignored`` marks the rows that do not count (``None``: none), ``count`` is how many do."""
+    ``ignored`` marks the rows that do not count (``None``: none), ``counted`` is how many do."""
 
     where: tuple[Any, ...]
     weight: Array | None
     ignored: Array | None
-    count: int
+    counted: int
 
 
 def _rows(input: Array, target: Array, weight: Array | None, ignore_index: int) -> _Rows:
@@ -215,7 +215,7 @@ def _check_weight(input: Array, weight: Array) -> None:
 def _total(rows: _Rows) -> Any:
     """The sum of the weights of the rows that count."""
     if rows.weight is None:
-        return rows.count
+        return rows.counted
     return np.add.reduce(rows.weight if rows.ignored is None else rows.weight[~rows.ignored], axis=None)
 
 

@@ -189,7 +189,7 @@ def test_split_is_the_same_everywhere():
 
 @pytest.mark.parametrize("held_out", [0, 1, -0.5, 2, 1e-9, float("nan")])
 def test_split_leaves_no_part_empty(held_out):
-    with pytest.raises(DataError, match="leaves one part empty; take a share such as 0.25"):
+    with pytest.raises(DataError, match=r"leaves one part empty; take a share such as 0\.25"):
         split(load("iris"), held_out)
 
 

@@ -25,9 +25,7 @@ def test_truth_tables(name, answers, dtype):
     np.testing.assert_allclose(unit.predict_probability(x).ravel(), answers, atol=5e-5)
 
 
-@pytest.mark.parametrize(
-    ("name", "weights"), [("AND", (-30, 20, 20)), ("OR", (-10, 20, 20)), ("NOR", (10, -20, -20))]
-)
+@pytest.mark.parametrize(("name", "weights"), [("AND", (-30, 20, 20)), ("OR", (-10, 20, 20)), ("NOR", (10, -20, -20))])
 def test_the_lectures_weights(name, weights):
     unit = classic.gate(name)
     assert (*unit.parameters["linear.bias"], *unit.parameters["linear.weight"][0]) == weights
@@ -70,7 +68,7 @@ def test_a_2_2_1_network_learns_xnor():
 
 
 def test_a_2_2_1_network_can_get_stuck():
-    """From some weights it ends near log(2)/2: two rows told right, the other two given 1/2 each. No cost is convex here."""
+    """From some weights it ends near log(2)/2, two rows given 1/2 each: the cost of a network is not convex."""
     x, y = classic.truth_table("XNOR")
     network = classic.SigmoidNetwork(2, 2, 1, seed=1)
     costs = classic.gradient_descent(network, x, y, 1.0, 4000)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -117,7 +119,7 @@ def test_gradient_descent_reaches_the_normal_equations():
     model, x, y = regression()
     costs = classic.gradient_descent(model, x, y, 0.3, 400)
     assert len(costs) == 401
-    assert all(after <= before * (1 + 1e-14) for before, after in zip(costs, costs[1:], strict=False))
+    assert all(after <= before * (1 + 1e-14) for before, after in pairwise(costs))
     for name, value in classic.normal_equations(x, y, 1.0).items():
         np.testing.assert_allclose(model.parameters[name], value, rtol=1e-9)
     in_turn, _, _ = regression()

@@ -354,7 +354,10 @@ def test_what_does_not_fit_is_refused(case, changed, message):
         (lambda: classic.LogisticRegression(2, lambda_=-1.0, rows=3), "lambda_ is -1.0; it must be zero or positive"),
         (lambda: classic.LogisticRegression(2, lambda_=float("nan"), rows=3), "lambda_ is nan"),
         (lambda: classic.LogisticRegression(2, dtype=int), "dtype is int64; a model needs a floating one"),
-        (lambda: classic.LinearRegression(2, convention="half"), "convention is 'half'; it is one of 'course', 'torch'"),
+        (
+            lambda: classic.LinearRegression(2, convention="half"),
+            "convention is 'half'; it is one of 'course'",
+        ),
         (lambda: classic.LinearSVM(2, rows=3, C=0.0), "C is 0.0; it must be positive"),
         (lambda: classic.LinearSVM(2, rows=0), "rows is 0"),
         (lambda: classic.LinearSVM(2, rows=3, loss="log"), "loss is 'log'; it is one of 'hinge', 'squared_hinge'"),
@@ -377,3 +380,39 @@ def test_load_parameters():
         model.load_parameters({"linear.bias": [3]})
     with pytest.raises(ValueError, match=r"linear.weight: expected shape \(1, 2\), got \(2,\)"):
         model.load_parameters({"linear.weight": [1, 2], "linear.bias": [3]})
+
+
+@pytest.mark.parametrize("case", ["logistic", "svm", "network"])
+def test_a_tie_is_answered_with_class_1(case):
+    """Both wings say so, at the very point."""
+    model, twin, x, _, _ = make(case, 3)
+    for name in model.parameters:
+        model.parameters[name][...] = 0
+    twin.load_state_dict({name: torch.tensor(value) for name, value in model.parameters.items()})
+    assert model.predict(x).tolist() == twin.predict(torch.tensor(x)).tolist() == [1, 1, 1]
+
+
+@pytest.mark.parametrize("case", ["softmax", "one-vs-all"])
+def test_a_tie_of_classes_is_answered_with_the_first(case):
+    model, _, x, _, _ = make(case, 3)
+    for name in model.parameters:
+        model.parameters[name][...] = 0
+    assert model.predict(x).tolist() == [0, 0, 0]
+
+
+def test_labels_may_be_a_column_or_whole_floats():
+    for case in ("softmax", "one-vs-all"):
+        model, _, x, y, _ = make(case, 7)
+        expected = model.evaluate(x, y).loss["total"]
+        assert model.evaluate(x, y[:, None]).loss["total"] == expected
+        assert model.evaluate(x, y.astype(float)).loss["total"] == expected
+
+
+def test_defaults_and_a_training_set_of_one_row():
+    x, y = np.array([[2.0]]), np.array([0])
+    svm = classic.LinearSVM(1, rows=1)
+    svm.parameters["linear.weight"][...] = 3
+    assert svm.evaluate(x, y).loss["total"] == 7 + 4.5, "C = 1, hinge, the course's convention"
+    ridge = classic.LinearRegression(1, lambda_=2.0, rows=1)
+    ridge.parameters["linear.weight"][...] = 3
+    assert ridge.evaluate(x, y).loss["total"] == 18 + 9, "the course's convention"

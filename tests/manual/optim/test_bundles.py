@@ -199,8 +199,8 @@ def test_strided_parameters_and_gradients(name, options):
 
     def strided():
         base = np.random.default_rng(5).normal(size=(6, 8))
-        large = np.random.default_rng(6).normal(size=(3, size))
-        return [base[:, :3].T, base[::-2, 4:6], base[3, 7:], large.T]
+        large = np.random.default_rng(6).normal(size=(7, size))
+        return [base[:, :3].T, base[::-2, 4:6], base[3, 7:], large[:3].T, large[3, ::-1], large[4:].ravel()[::2]]
 
     views = strided()
     plain = [Tensor(view.copy(order="C"), requires_grad=True) for view in views]

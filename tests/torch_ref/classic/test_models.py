@@ -53,9 +53,9 @@ CASES = {
     "svm, mean, squared": (
         lambda: classic.LinearSVM(N, rows=M, C=0.5, convention="mean", loss="squared_hinge", dtype=torch.float64),
         "binary",
-        lambda z, y: nn.HingeEmbeddingLoss(margin=1, reduction="none")((2 * y - 1) * z[:, 0], -torch.ones(M))
-        .square()
-        .mean(),
+        lambda z, y: (
+            nn.HingeEmbeddingLoss(margin=1, reduction="none")((2 * y - 1) * z[:, 0], -torch.ones(M)).square().mean()
+        ),
     ),
     "network": (
         lambda: classic.SigmoidNetwork(N, 5, 1, dtype=torch.float64),
