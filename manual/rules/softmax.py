@@ -93,7 +93,8 @@ def logsumexp(x: Any, *, dim: Any, keepdim: bool = False) -> tuple[Array, Pullba
 
     Backward: ``dy = Σ_j exp(x_j - y) dx_j``: the slopes are the softmax of ``x``.
 
-    Convention: a row of minus infinities has the value minus infinity and gradient 0, as in torch.
+    Convention: a row of minus infinities has the value minus infinity, as in torch, and gradient 0,
+    where torch 2.13 answers nan.
     """
     shape, ndim = x.shape, x.ndim
     axes = reduce_axes(dim, ndim)
