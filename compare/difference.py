@@ -7,7 +7,7 @@ it cannot change the result:
 1. *bits*: where the integer views of a block are equal, so are its numbers, and only ``scale`` is left to find;
 2. *difference* ``d = a - e``, its greatest and its least element: a non-finite one sends the block to the slower path
    that tells non-finite operands from an overflow;
-3. *ulp*: the difference of the integer views (see below);
+3. *ulp*: the difference of the integer views, which :mod:`compare.tally` explains;
 4. *squares*: ``d . d`` by one BLAS call, scaled by a power of two where squares would leave the exponent range;
 5. *relative*: the extremes of ``d / e``.
 """
@@ -138,8 +138,10 @@ def differences(pairs: Iterable[tuple[Any, Any]], *, detail: bool = False) -> li
 
     The parameters of a network are often dozens of small tensors, and a comparison of its own costs each some
     microseconds of calls. Without ``detail``, small floating tensors are laid end to end instead and judged together,
-    with one maximum for each segment.
+    with one maximum for each segment. All arrays are asked for before the first is judged, so an iterator must not
+    hand out the same memory twice.
     """
+    pairs = list(pairs)
     with np.errstate(all="ignore"):
         if detail:
             return [_difference(np.asarray(actual), np.asarray(expected), True) for actual, expected in pairs]

@@ -118,8 +118,7 @@ def _stand_in(module: Module, path: str, calls: list[Any], run: ModuleRun) -> An
         ] + [pair for key, value in kwargs.items() for pair in leaves(value, f"input.{key}")]
         for name, tensor in given:
             run.child_inputs[path, number, name] = tensor.data
-        outputs = apply(_recorded_rule(call, [name for name, _ in given], path, number, run), *[t for _, t in given])
-        return outputs[0] if len(call.outputs) == 1 else outputs
+        return apply(_recorded_rule(call, [name for name, _ in given], path, number, run), *[t for _, t in given])
 
     module.__dict__["forward"] = forward
     try:
@@ -133,7 +132,7 @@ def _stand_in(module: Module, path: str, calls: list[Any], run: ModuleRun) -> An
 def _recorded_rule(call: Any, inputs: list[str], path: str, number: int, run: ModuleRun) -> Callable[..., Any]:
     labels = list(call.outputs)
 
-    def recorded(*values: Array) -> tuple[tuple[Array, ...], Any]:
+    def recorded(*values: Array) -> tuple[Any, Any]:
         def recorded_pullback(incoming: Any, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
             gradients = (incoming,) if len(labels) == 1 else incoming
             for label, gradient in zip(labels, gradients, strict=True):
@@ -143,6 +142,7 @@ def _recorded_rule(call: Any, inputs: list[str], path: str, number: int, run: Mo
                 for name, need in zip(inputs, needs, strict=True)
             )
 
-        return tuple(np.asarray(call.outputs[label]) for label in labels), recorded_pullback
+        made = tuple(np.asarray(call.outputs[label]) for label in labels)
+        return made[0] if len(made) == 1 else made, recorded_pullback
 
     return recorded

@@ -35,6 +35,9 @@ from manual.tensor import Tensor, backward
 __all__ = ["ClassicSide", "Side", "training_step"]
 
 Key = tuple[str, int, str]
+PROGRESS = {"last_epoch", "_step_count", "_last_lr"}
+"""What a schedule knows of how far it has come; its settings are its own, and never handed over."""
+
 Record = Callable[[str, str, int, str, Any], None]
 
 
@@ -139,7 +142,7 @@ class _Update:
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
             "learning_rate": self.learning_rate,
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scheduler": {k: v for k, v in vars(self.scheduler).items() if k in PROGRESS} if self.scheduler else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -157,8 +160,8 @@ class _Update:
                 self.optimizer.state[self._named[name]] = {slot: np.array(value) for slot, value in slots.items()}
         for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
             group["lr"] = rate
-        if self.scheduler is not None and state.get("scheduler") is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
+        if self.scheduler is not None:
+            vars(self.scheduler).update(state.get("scheduler") or {})
 
 
 class Side(_Update):

@@ -22,6 +22,9 @@ from torch_ref.recording import Recorder, to_array
 __all__ = ["Side", "loss_denominator", "training_step"]
 
 Key = tuple[str, int, str]
+PROGRESS = {"last_epoch", "_step_count", "_last_lr"}
+"""What a schedule knows of how far it has come; its settings are its own, and never handed over."""
+
 Penalty = Callable[[dict[str, Tensor]], Tensor]
 
 
@@ -217,7 +220,7 @@ class Side:
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
             "learning_rate": self.learning_rate,
-            "scheduler": None if self.scheduler is None else self.scheduler.state_dict(),
+            "scheduler": {k: v for k, v in vars(self.scheduler).items() if k in PROGRESS} if self.scheduler else None,
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -236,8 +239,8 @@ class Side:
                 self.optimizer.state[self._named[name]] = {k: torch.from_numpy(np.array(v)) for k, v in slots.items()}
         for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
             group["lr"] = rate
-        if self.scheduler is not None and state.get("scheduler") is not None:
-            self.scheduler.load_state_dict(state["scheduler"])
+        if self.scheduler is not None:
+            vars(self.scheduler).update(state.get("scheduler") or {})
 
     def magnitude(self, phase: str, name: str) -> np.ndarray | None:
         """The sum of magnitudes that a value of the last micro-batch is the result of.

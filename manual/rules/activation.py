@@ -233,9 +233,7 @@ def _exponential_unit(x: Any, alpha: float, scale: float, rate: float) -> tuple[
         curved = np.exp(below)
         curved *= incoming
         curved *= alpha * rate * scale
-        if alpha * rate == 1 and scale == 1:
-            return curved
-        return blend(x > 0, incoming if scale == 1 else incoming * scale, curved)
+        return blend(x <= 0, curved, incoming if scale == 1 else incoming * scale)
 
     return y, slope
 

@@ -211,6 +211,6 @@ def hardswish(x: Any) -> tuple[Array, Pullback]:
         slope = x / 3
         slope += 0.5
         slope *= incoming
-        return (drop(blend(x >= 3, incoming, slope), x <= -3),)
+        return (drop(blend(x < 3, slope, incoming), x <= -3),)
 
     return y, hardswish_pullback

@@ -15,6 +15,7 @@ from manual.rules.losses.reductions import reduce_terms, same_shape, spread
 __all__ = ["binary_cross_entropy", "binary_cross_entropy_with_logits"]
 
 LOWEST_LOGARITHM = -100.0
+LEAST_DENOMINATOR = float(np.float32(1e-12))  # torch's constant has single precision in every dtype
 
 
 @contraction
@@ -70,7 +71,7 @@ def binary_cross_entropy(
             denominator = 1 - input
             denominator *= input
             to_input = input - target
-            to_input /= np.maximum(denominator, 1e-12)
+            to_input /= np.maximum(denominator, LEAST_DENOMINATOR)
             to_input *= scale
         if needs[1]:
             with np.errstate(divide="ignore"):
