@@ -306,8 +306,10 @@ class _ExtendedTally(Tally):
     def _count_ulps(
         self, actual: Array, expected: Array, spare: Array | None, start: int, places: Array | None
     ) -> None:
-        unit = np.spacing(np.maximum(np.absolute(actual), np.absolute(expected)))
-        steps = np.absolute(actual / unit - expected / unit)
+        info = np.finfo(self.layout.dtype)
+        exponent = np.frexp(np.maximum(np.absolute(actual), np.absolute(expected)))[1]
+        shift = info.nmant + 1 - np.maximum(exponent, info.minexp + 1)
+        steps = np.absolute(np.ldexp(actual, shift) - np.ldexp(expected, shift))
         at = steps.argmax()
         worst = math.ceil(steps[at])
         if worst > self.max_ulp:
@@ -324,8 +326,8 @@ class _IntegerTally(Tally):
             actual, expected = actual.view(np.uint8), expected.view(np.uint8)
         self._widen(expected.item(expected.argmax()), expected.item(expected.argmin()))
         gaps, spare, _, _ = self.buffers
-        gap = np.maximum(actual, expected, gaps[: actual.size])
-        gap -= np.minimum(actual, expected, spare[: actual.size])
+        gap = np.maximum(actual, expected, out=gaps[: actual.size])
+        gap -= np.minimum(actual, expected, out=spare[: actual.size])
         gap = gap.view(self.layout.unsigned)
         at = gap.argmax()
         worst = gap.item(at)

@@ -50,18 +50,21 @@ class _Activation(Module):
 
     def __init__(self, **options: Any):
         super().__init__()
-        self._shown = options
-        self._options = {name: value for name, value in options.items() if name != "inplace"}
+        self._options = tuple(name for name in options if name != "inplace")
         for name, value in options.items():
             setattr(self, name, value)
 
     def forward(self, input: Tensor) -> Tensor:
-        result: Tensor = apply(self._rule, input, **self._options)
+        state = self.__dict__
+        result: Tensor = apply(self._rule, input, **{name: state[name] for name in state["_options"]})
         return result
 
     def extra_repr(self) -> str:
-        shown = {name: value for name, value in self._shown.items() if name != "inplace" or value}
-        return ", ".join(f"{name}={value!r}" for name, value in shown.items())
+        state = self.__dict__
+        shown = [f"{name}={state[name]!r}" for name in self._options]
+        if state.get("inplace"):
+            shown.append("inplace=True")
+        return ", ".join(shown)
 
 
 class ReLU(_Activation):
@@ -201,6 +204,9 @@ class Hardshrink(_Activation):
     def __init__(self, lambd: float = 0.5):
         super().__init__(lambd=lambd)
 
+    def extra_repr(self) -> str:
+        return str(self.lambd)
+
 
 class Softshrink(_Activation):
     """``x`` moved towards 0 by ``lambd``, 0 inside ``+-lambd``."""
@@ -209,6 +215,9 @@ class Softshrink(_Activation):
 
     def __init__(self, lambd: float = 0.5):
         super().__init__(lambd=lambd)
+
+    def extra_repr(self) -> str:
+        return str(self.lambd)
 
 
 class Threshold(_Activation):

@@ -7,6 +7,7 @@ taken.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -34,24 +35,26 @@ __all__ = [
 
 
 class _Loss(Module):
-    """Applies one loss rule."""
+    """Applies one loss rule with the reduction and the options that are its attributes."""
 
     _rule: Any
 
     def __init__(self, reduction: str = "mean", **options: Any):
         super().__init__()
         self.reduction = reduction
-        self._options = options
+        self._options = ("reduction", *options)
         for name, value in options.items():
             setattr(self, name, value)
 
     def forward(self, input: Tensor, target: Any) -> Tensor:
-        result: Tensor = apply(self._rule, input, target, reduction=self.reduction, **self._options)
+        state = self.__dict__
+        result: Tensor = apply(self._rule, input, target, **{name: state[name] for name in state["_options"]})
         return result
 
     def denominator(self, input: Any, target: Any) -> float:
-        """The number of elements."""
-        return float(np.size(as_array(input)))
+        """The number of elements, of input and target broadcast against each other."""
+        shapes = np.shape(as_array(input)), np.shape(as_array(target))
+        return float(math.prod(shapes[0] if shapes[0] == shapes[1] else np.broadcast_shapes(*shapes)))
 
 
 class _WeightedLoss(_Loss):
@@ -59,13 +62,13 @@ class _WeightedLoss(_Loss):
 
     def __init__(self, reduction: str, weights: dict[str, Any], **options: Any):
         super().__init__(reduction, **options)
-        self._weights = tuple(weights)
         for name, value in weights.items():
             self.register_buffer(name, None if value is None else as_array(value))
 
     def forward(self, input: Tensor, target: Any) -> Tensor:
-        weights = {name: self._buffers[name] for name in self._weights}
-        result: Tensor = apply(self._rule, input, target, reduction=self.reduction, **self._options, **weights)
+        state = self.__dict__
+        options = {name: state[name] for name in state["_options"]}
+        result: Tensor = apply(self._rule, input, target, **options, **state["_buffers"])
         return result
 
 
@@ -154,8 +157,8 @@ class _ClassLoss(_WeightedLoss):
     def denominator(self, input: Any, target: Any) -> float:
         """The rows that are not ignored, or the sum of their target weights."""
         weight: Array | None = self._buffers["weight"]
-        ignore_index = self._options["ignore_index"]
-        return losses.class_denominator(as_array(input), as_array(target), weight=weight, ignore_index=ignore_index)
+        arrays = as_array(input), as_array(target)
+        return losses.class_denominator(*arrays, weight=weight, ignore_index=self.ignore_index)
 
 
 class NLLLoss(_ClassLoss):
@@ -201,5 +204,7 @@ class KLDivLoss(_Loss):
 
     def denominator(self, input: Any, target: Any) -> float:
         """The number of elements, or of rows for ``batchmean``."""
-        array = as_array(input)
-        return float(len(array) if self.reduction == "batchmean" else array.size)
+        if self.reduction != "batchmean":
+            return super().denominator(input, target)
+        shape = np.shape(as_array(input))
+        return float(shape[0]) if shape else 1.0

@@ -48,13 +48,11 @@ def keep(values: Array, mask: Array) -> Array:
 
 def blend(mask: Array, chosen: Array, other: Array) -> Array:
     """Make an array of ``chosen`` where ``mask`` holds and ``other`` elsewhere."""
-    integer = _INTEGERS.get(getattr(chosen, "dtype", None))
-    if (
-        integer is None
-        or chosen.size < _SMALL
-        or getattr(other, "dtype", None) != chosen.dtype
-        or not mask.shape == chosen.shape == other.shape
-    ):
+    shape = mask.shape
+    if getattr(chosen, "shape", None) != shape or getattr(other, "shape", None) != shape or mask.size < _SMALL:
+        return np.where(mask, chosen, other)
+    integer = _INTEGERS.get(chosen.dtype)
+    if integer is None or other.dtype != chosen.dtype:
         return np.where(mask, chosen, other)
     bits = mask.astype(integer)
     np.negative(bits, out=bits)

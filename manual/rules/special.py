@@ -104,7 +104,7 @@ def standard_normal(x: Any) -> tuple[Array, Callable[[], Any]]:
 
 
 def error_function(x: Any) -> Array:
-    """Compute the error function, to three units in the last place of float64 and of float32.
+    """Compute the error function, to four units in the last place of float64 and of float32.
 
     float16 goes through float32; longdouble through a power series, which is right but slow.
     """

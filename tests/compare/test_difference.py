@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from compare.difference import Difference, difference, differences, refine
-from compare.tally import LAYOUTS
+from compare.tally import BUFFERS, LAYOUTS
 
 FLOATS = ["float16", "float32", "float64"]
 INTEGERS = ["int8", "uint8", "int16", "int32", "int64", "uint64"]
@@ -38,6 +38,7 @@ def ordinals(array):
 
 def first_greatest(values):
     """The greatest value and its first index in C order, None where it is zero."""
+    values = np.asarray(values)
     if not values.size or not values.max() > 0:
         return 0, None
     flat = int(np.argmax(values))
@@ -253,10 +254,12 @@ def test_extended_precision_counts_by_spacing():
     assert found.expected_at == 1.0
     assert type(found.actual_at) is float
     largest = np.finfo(np.longdouble).max
-    assert difference(np.array(largest), np.array(-largest)).max_ulp > 2**24
+    assert difference(np.array(largest), np.array(-largest)).max_ulp >= 2 ** (np.finfo(np.longdouble).nmant + 1)
     assert difference(np.array([0.0, np.nan], "g"), np.array([-0.0, np.nan], "g")).max_abs == 0
     least = np.nextafter(np.longdouble(0), np.longdouble(1))
     assert difference(np.array(least), np.array(0, "g")).max_abs > 0
+    assert difference(np.array(least * 3), np.array(least)).max_ulp == 2
+    assert difference(np.nextafter(one, np.longdouble(2)), one).max_ulp == 1
 
 
 def test_extended_precision_beyond_float64():
@@ -511,7 +514,7 @@ def test_nothing_is_broadcast_or_promoted(actual, expected, kind, text):
 @pytest.mark.parametrize("dtype", ["complex64", "object", "U3", "datetime64[s]"])
 def test_elements_without_a_distance_are_refused_by_name(dtype):
     array = np.zeros(2, dtype)
-    with pytest.raises(TypeError, match="cannot compare elements of dtype .*: only floating, integer and boolean"):
+    with pytest.raises(TypeError, match=r"cannot compare elements of dtype .*: only floating, integer and boolean"):
         difference(array, array)
 
 
@@ -589,7 +592,7 @@ def test_many_at_once_equal_one_by_one(dtype, detail):
     pairs = many(dtype, 4)
     found = differences(iter(pairs), detail=detail)
     assert found == [difference(*pair, detail=detail) for pair in pairs]
-    assert len({one.max_abs for one in found}) > 30
+    assert len({one.max_abs for one in found}) > 15
     assert any(one.nonfinite_disagreeing for one in found)
     assert any(one.identical for one in found)
 
@@ -672,16 +675,18 @@ def test_both_directions_agree_where_they_must(pair):
 def test_extra_memory_stays_below_eight_megabytes(view, relative):
     expected = rng(1).standard_normal(20_000_000, dtype=np.float32)
     actual = expected * (1 + relative * rng(2).standard_normal(expected.size, dtype=np.float32))
-    actual[12_345_678] = np.nan
+    places = slice(12_345_678, None, 10_000 if relative == 0.5 else 10_000_000)
+    actual[places] = np.nan
     if view == "reversed":
         actual, expected = actual[::-1], expected[::-1]
+    BUFFERS.made.clear()
     tracemalloc.start()
     try:
         found = difference(actual, expected)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert found.nonfinite_disagreeing == 1
+    assert found.nonfinite_disagreeing == np.count_nonzero(np.isnan(actual))
     assert peak < 8e6
 
 

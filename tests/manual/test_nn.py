@@ -149,7 +149,7 @@ def test_a_loss_knows_what_its_mean_divides_by(loss, input, target, expected):
     assert loss.denominator(input, target) == pytest.approx(expected, rel=1e-14)
     total = type(loss)(**({"weight": weights} if getattr(loss, "weight", None) is not None else {}), reduction="sum")
     if hasattr(loss, "ignore_index"):
-        total._options["ignore_index"] = loss.ignore_index
+        total.ignore_index = loss.ignore_index
     value = loss(manual.tensor(input), target).item()
     assert value == pytest.approx(total(manual.tensor(input), target).item() / expected, rel=1e-12)
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+import warnings
+from collections.abc import Generator, Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from manual.rules.core import Array
 from manual.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+
+BLOCK = 16384
 
 
 def get_total_norm(
@@ -48,8 +51,10 @@ def _norm(array: Array, p: float) -> Any:
     flat = array.reshape(-1)
     if not flat.size:
         return 0.0
+    if flat.dtype == np.float16:
+        flat = flat.astype(np.float32)  # squares leave the range of float16 early
     if p == 2.0:
-        return math.sqrt(flat.dot(flat)) if flat.dtype != np.longdouble else np.sqrt(flat.dot(flat))
+        return np.sqrt(_sum_of_squares(flat))
     size = np.abs(flat)
     if math.isinf(p):
         return size.max() if p > 0 else size.min()
@@ -58,6 +63,16 @@ def _norm(array: Array, p: float) -> Any:
     if p == 0.0:
         return np.count_nonzero(flat)
     return (size**p).sum() ** (1.0 / p)
+
+
+def _sum_of_squares(flat: Array) -> Any:
+    """In blocks, added up in double precision: one float32 product over millions of elements loses four digits."""
+    wider = np.promote_types(flat.dtype, np.float64).type
+    total = wider(0)
+    for start in range(0, flat.size, BLOCK):
+        block = flat[start : start + BLOCK]
+        total += wider(block.dot(block))
+    return total
 
 
 def clip_grads_with_norm_(
@@ -69,8 +84,9 @@ def clip_grads_with_norm_(
     clipped end a little below ``max_norm``.
     """
     coefficient = np.minimum(max_norm / (total_norm + 1e-6), 1.0)
-    for gradient in _gradients(parameters):
-        np.multiply(gradient, coefficient, out=gradient, casting="same_kind")
+    with np.errstate(invalid="ignore"):  # a norm that is infinite makes an infinite gradient nan, as in torch
+        for gradient in _gradients(parameters):
+            np.multiply(gradient, coefficient, out=gradient, casting="same_kind")
 
 
 def clip_grad_norm_(
@@ -89,7 +105,14 @@ def clip_grad_norm_(
     -------
     The norm before clipping. Parameters without gradient are left out.
     """
-    parameters = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    if isinstance(parameters, Tensor):
+        parameters = [parameters]
+    elif isinstance(parameters, Generator):
+        parameters = list(parameters)
+        if not parameters:
+            warnings.warn("`parameters` is an empty generator: no gradient will be clipped", UserWarning, stacklevel=2)
+    else:
+        parameters = list(parameters)
     total = get_total_norm(_gradients(parameters), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(parameters, max_norm, total)
     return total

@@ -115,11 +115,14 @@ def cross_entropy(
     if target.shape == input.shape:
         return _probability_cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
     rows = _rows(input, target, weight, ignore_index)
-    shifted, exponentials, sums = _softmax_parts(input)
     if label_smoothing:
-        return _smoothed_cross_entropy(shifted, exponentials, sums, rows, weight, reduction, label_smoothing)
-    terms = np.log(sums)
-    terms = terms.reshape(target.shape) - shifted[rows.where]
+        return _smoothed_cross_entropy(input, rows, weight, reduction, label_smoothing)
+    shifted = _shifted(input)
+    at_target = shifted[rows.where]
+    exponentials = np.exp(shifted, out=shifted)
+    sums = _sum_over_classes(exponentials)
+    terms = np.log(sums).reshape(at_target.shape)
+    terms -= at_target
     value, total = _reduce_rows(terms, rows, reduction)
 
     def cross_entropy_pullback(incoming: Any, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
@@ -273,45 +276,44 @@ def _single_row(rule: Any, input: Array, target: Array, **options: Any) -> tuple
 # -- softmax -----------------------------------------------------------------------------------------------------------
 
 
-def _softmax_parts(input: Array) -> tuple[Array, Array, Array]:
-    """``x - max``, its exponential, and the sum of that along the classes: softmax is the second over the third.
+# NumPy reduces short rows slowly: of few classes, the maximum over a transposed copy and the sum by einsum take a fifth
+# of the time.
 
-    NumPy reduces short rows slowly. Of few classes, the maximum is taken over a transposed copy and the sum by einsum,
-    in a fifth of the time.
-    """
+
+def _shifted(input: Array) -> Array:
+    """``x - max`` along the classes, a new array. Its exponential over that one's sum is the softmax."""
     if input.ndim == 2 and input.shape[1] <= FEW_CLASSES:
-        shifted = input - np.maximum.reduce(np.ascontiguousarray(input.T), axis=0)[:, None]
-        exponentials = np.exp(shifted)
-        return shifted, exponentials, np.einsum("ij->i", exponentials)[:, None]
-    shifted = input - np.maximum.reduce(input, axis=1, keepdims=True)
-    exponentials = np.exp(shifted)
-    return shifted, exponentials, np.add.reduce(exponentials, axis=1, keepdims=True)
+        return input - np.maximum.reduce(np.ascontiguousarray(input.T), axis=0)[:, None]
+    return input - np.maximum.reduce(input, axis=1, keepdims=True)
+
+
+def _sum_over_classes(values: Array) -> Array:
+    """The sum along the classes, an axis of one left in their place."""
+    if values.ndim == 2 and values.shape[1] <= FEW_CLASSES:
+        return np.einsum("ij->i", values)[:, None]
+    return np.add.reduce(values, axis=1, keepdims=True)
 
 
 def _smoothed_cross_entropy(
-    shifted: Array,
-    exponentials: Array,
-    sums: Array,
-    rows: _Rows,
-    weight: Array | None,
-    reduction: str,
-    label_smoothing: float,
+    input: Array, rows: _Rows, weight: Array | None, reduction: str, label_smoothing: float
 ) -> tuple[Any, Pullback]:
     """Cross entropy of smoothed classes: ``q = (1 - e) w_t`` at the target, plus ``e / C w`` everywhere."""
-    classes = shifted.shape[1]
+    shifted = _shifted(input)
+    classes = input.shape[1]
     kept = 1.0 - label_smoothing
     share = label_smoothing / classes
-    every = None if weight is None else _class_weight(weight, shifted.ndim)
+    every = None if weight is None else _class_weight(weight, input.ndim)
     mass = classes if weight is None else weight.sum()
+    at_target = shifted[rows.where]
+    spread_out = _sum_over_classes(shifted if every is None else shifted * every)[:, 0]
+    exponentials = np.exp(shifted, out=shifted)
+    sums = _sum_over_classes(exponentials)
     log_sums = np.log(sums)[:, 0]
-    at_target = log_sums - shifted[rows.where]
+    at_target = log_sums - at_target
     if rows.weight is not None:
         at_target *= rows.weight
-    spread_out = mass * log_sums
-    spread_out -= np.add.reduce(shifted if every is None else shifted * every, axis=1)
     at_target *= kept
-    spread_out *= share
-    at_target += spread_out
+    at_target += share * (mass * log_sums - spread_out)
     value, total = _reduce_rows(at_target, rows, reduction, weighted=True)
 
     def cross_entropy_pullback(incoming: Any, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
@@ -340,7 +342,10 @@ def _probability_cross_entropy(
     if ignore_index >= 0:
         raise RuntimeError("ignore_index is not supported for floating point target")
     dtypes = input.dtype, target.dtype
-    shifted, exponentials, sums = _softmax_parts(input)
+    log_probability = _shifted(input)
+    exponentials = np.exp(log_probability)
+    sums = _sum_over_classes(exponentials)
+    log_probability -= np.log(sums)
     every = None
     if weight is not None:
         _check_weight(input, weight)
@@ -352,7 +357,6 @@ def _probability_cross_entropy(
         distribution += label_smoothing / input.shape[1]
     if every is not None:
         distribution = distribution * every
-    log_probability = shifted - np.log(sums)
     terms = -np.add.reduce(distribution * log_probability, axis=1)
     value = reduce_terms(terms, reduction)
 

@@ -1,0 +1,1 @@
+"""Every performance figure, as a ratio of two things measured in turn in one run."""

@@ -1,0 +1,40 @@
+"""``python -m benchmarks``: every performance figure, as a ratio of two things measured in turn in this run."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import subprocess
+import sys
+
+import numpy as np
+import torch
+from tabulate import tabulate
+
+from benchmarks.training import lockstep_rows, step_rows
+from compare.threads import threads
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=11, help="rounds of each pair (default: 11)")
+    parser.add_argument("--quick", action="store_true", help="leave the comparison of large tensors out")
+    arguments = parser.parse_args()
+    with threads(1) as count:
+        print(
+            f"threads: BLAS {count}, torch {torch.get_num_threads()}; numpy {np.__version__}, torch {torch.__version__}"
+        )
+        for title, rows in (
+            ("One training step, manual / torch eager", step_rows(arguments.rounds)),
+            ("One lockstep step / one bare torch step", lockstep_rows(arguments.rounds)),
+        ):
+            headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third"]
+            print(f"\n{title}\n{tabulate(rows, headers, floatfmt=('', '', '.1f', '.1f', '.3f', '.3f', '.3f'))}")
+    if not arguments.quick and importlib.util.find_spec("benchmarks.comparing"):
+        print("\nComparing two tensors", flush=True)
+        subprocess.run([sys.executable, "-m", "benchmarks.comparing"], check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,65 @@
+"""Hands every test of this folder that asks for a ``case`` each row of the table in turn."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+_NAME = "gradlock_rules_table"
+
+
+def _table() -> Any:
+    if _NAME not in sys.modules:
+        spec = importlib.util.spec_from_file_location(_NAME, Path(__file__).with_name("table.py"))
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[_NAME] = module
+        spec.loader.exec_module(module)
+    return sys.modules[_NAME]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    for fixture in ("case", "smooth_case"):
+        if fixture in metafunc.fixturenames:
+            chosen = [case for case in _table().CASES if case.smooth or fixture == "case"]
+            metafunc.parametrize(fixture, chosen, ids=[case.name for case in chosen])
+
+
+@pytest.fixture(scope="session")
+def cases() -> Any:
+    return _table().CASES
+
+
+@pytest.fixture
+def run() -> Any:
+    """Run a case's rule forward and backward; returns the outputs, the incoming gradients and the gradients."""
+    from manual import rules
+
+    def run(case: Any, arrays: list[Any], needs: tuple[bool, ...] | None = None) -> tuple[Any, Any, Any, Any]:
+        with np.errstate(**({"all": "ignore"} if case.singular else {})):
+            value, pullback = getattr(rules, case.rule)(*arrays, **case.options)
+            several = type(value) is tuple
+            outputs = [np.asarray(output) for output in (value if several else (value,))]
+            generator = np.random.default_rng([1, *case.name.encode()])
+            incoming = [
+                np.asarray(
+                    generator.standard_normal(output.shape).astype(output.dtype)
+                    if output.dtype.kind == "f"
+                    else np.zeros_like(output)
+                )
+                for output in outputs
+            ]
+            for array in incoming:
+                array.flags.writeable = False
+            if needs is None:
+                needs = tuple(place in case.differentiable for place in range(len(arrays)))
+            gradients = pullback(tuple(incoming) if several else incoming[0], needs)
+        return outputs, incoming, gradients, pullback
+
+    return run
