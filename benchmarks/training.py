@@ -118,9 +118,7 @@ def lockstep_rows(rounds: int) -> list[list[Any]]:
                 dtype,
             ),
         }.items():
-            (mine, theirs), optimizers, criteria, batch = _networks(
-                *arguments, lr=1e-6
-            )  # a rate at which neither side converges meanwhile
+            (mine, theirs), optimizers, criteria, batch = _networks(*arguments, lr=0.0)  # both sides stay where they are
             actual = manual.training.Side(mine, optimizers[0], criteria[0])
             expected = torch_ref.training.Side(theirs, optimizers[1], criteria[1])
             walker = Walker(actual, expected, Fixed(dtype), "free")
@@ -132,6 +130,6 @@ def lockstep_rows(rounds: int) -> list[list[Any]]:
 
             found = in_turn(lockstep_step, bare, rounds=rounds)
             if walker.diverged:
-                raise RuntimeError(f"{name}, {dtype}: the sides diverged, so this is not the time of an agreeing run")
+                raise RuntimeError(f"{name}, {dtype}: {walker.divergences[0]}; this is not the time of an agreeing run")
             rows.append([name, dtype, found.a * 1e6, found.b * 1e6, found.median, found.low, found.high])
     return rows

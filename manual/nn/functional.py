@@ -1,4 +1,7 @@
-"""The functions of ``torch.nn.functional``, with its names and arguments."""
+"""The functions of ``torch.nn.functional``, with its names and arguments.
+
+Left out are ``size_average`` and ``reduce``, which torch has deprecated: give what follows them by name.
+"""
 
 from __future__ import annotations
 
@@ -102,14 +105,36 @@ def _loss(rule: Any, input: Any, target: Any, **options: Any) -> Tensor:
     return result
 
 
-def mse_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """See :func:`manual.rules.losses.mse_loss`."""
-    return _loss(losses.mse_loss, input, target, reduction=reduction)
+def _weighted(rule: Any, input: Any, target: Any, weight: Any, reduction: str, **options: Any) -> Tensor:
+    """Weight the terms of a loss of differences, element by element. The weights may need a gradient too.
+
+    Convention: torch's mean divides by the sum of the weights, but that of ``huber_loss`` by the number of elements.
+    """
+    if weight is None:
+        return _loss(rule, input, target, reduction=reduction, **options)
+    if as_array(weight).shape != as_array(input).shape:
+        raise ValueError("Weights and input must have the same size.")
+    terms: Tensor = apply(rules.mul, _loss(rule, input, target, reduction="none", **options), weight)
+    if reduction == "none":
+        return terms
+    if reduction not in ("mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    total: Tensor = apply(rules.sum, terms)
+    if reduction == "sum":
+        return total
+    divisor = terms.numel() if rule is losses.huber_loss else apply(rules.sum, weight)
+    result: Tensor = apply(rules.div, total, divisor)
+    return result
 
 
-def l1_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
-    """See :func:`manual.rules.losses.l1_loss`."""
-    return _loss(losses.l1_loss, input, target, reduction=reduction)
+def mse_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """See :func:`manual.rules.losses.mse_loss`; ``weight`` has the input's shape."""
+    return _weighted(losses.mse_loss, input, target, weight, reduction)
+
+
+def l1_loss(input: Any, target: Any, reduction: str = "mean", weight: Any = None) -> Tensor:
+    """See :func:`manual.rules.losses.l1_loss`; ``weight`` has the input's shape."""
+    return _weighted(losses.l1_loss, input, target, weight, reduction)
 
 
 def soft_margin_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
@@ -132,9 +157,9 @@ def smooth_l1_loss(input: Any, target: Any, reduction: str = "mean", beta: float
     return _loss(losses.smooth_l1_loss, input, target, reduction=reduction, beta=beta)
 
 
-def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0) -> Tensor:
-    """See :func:`manual.rules.losses.huber_loss`."""
-    return _loss(losses.huber_loss, input, target, reduction=reduction, delta=delta)
+def huber_loss(input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Tensor:
+    """See :func:`manual.rules.losses.huber_loss`; ``weight`` has the input's shape."""
+    return _weighted(losses.huber_loss, input, target, weight, reduction, delta=delta)
 
 
 def binary_cross_entropy(input: Any, target: Any, weight: Any = None, reduction: str = "mean") -> Tensor:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from manual import random
+from manual.rules.core import Array
 from manual.tensor import Tensor
 
 __all__ = [
@@ -89,14 +90,34 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any 
 def trunc_normal_(
     tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
 ) -> Tensor:
-    """Normal, drawn again where it falls outside ``[a, b]``."""
+    """Normal, drawn again where it falls outside ``[a, b]``.
+
+    Where little of the normal lies between the bounds, the draws come from a uniform instead, each kept with the
+    probability of its density over the greatest density between the bounds (Robert 1995).
+
+    Raises
+    ------
+    ValueError
+        If ``a`` exceeds ``b``.
+    """
+    if a > b:
+        raise ValueError(f"the lower bound a={a} of trunc_normal_ exceeds the upper bound b={b}")
     source = _generator(generator)
-    values = source.normal(mean, std, tensor.shape)
-    outside = (values < a) | (values > b)
-    while outside.any():
-        values[outside] = source.normal(mean, std, int(outside.sum()))
-        outside = (values < a) | (values > b)
-    tensor.data[...] = values
+    low, high = (a - mean) / std, (b - mean) / std
+    within = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
+    nearest = min(max(0.0, low), high)
+
+    def draw(count: int) -> Array:
+        if within > 0.1:
+            values = source.standard_normal(count)
+            return values[(low <= values) & (values <= high)]
+        values = source.uniform(low, high, count)
+        return values[source.random(count) <= np.exp((nearest**2 - values * values) / 2)]
+
+    drawn = np.empty(0)
+    while drawn.size < tensor.numel():
+        drawn = np.concatenate([drawn, draw(tensor.numel() - drawn.size)])
+    tensor.data[...] = np.clip(mean + std * drawn, a, b).reshape(tensor.shape)
     return tensor
 
 
@@ -165,6 +186,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     """
     if tensor.ndim < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")
+    if not tensor.numel():
+        return tensor
     rows = tensor.shape[0]
     flat = _generator(generator).normal(size=(rows, tensor.numel() // rows))
     q, r = np.linalg.qr(flat.T if rows < flat.shape[1] else flat)

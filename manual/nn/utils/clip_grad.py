@@ -36,8 +36,9 @@ def get_total_norm(
     arrays = [tensors] if isinstance(tensors, np.ndarray) else list(tensors)
     if not arrays:
         return np.asarray(0.0, np.float32)
-    norms = np.array([_norm(array, float(norm_type)) for array in arrays], np.result_type(*arrays))
-    total = np.asarray(_norm(norms, float(norm_type)), norms.dtype)
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        norms = np.array([_norm(array, float(norm_type)) for array in arrays], np.result_type(*arrays))
+        total = np.asarray(_norm(norms, float(norm_type)), norms.dtype)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
             f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "

@@ -25,9 +25,13 @@ def _table() -> Any:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    for fixture in ("case", "smooth_case"):
+    for fixture, fits in (
+        ("case", lambda case: True),
+        ("smooth_case", lambda case: case.smooth),
+        ("joint_case", lambda case: len(case.inputs) > 1),  # a rule of one input is called only when it is needed
+    ):
         if fixture in metafunc.fixturenames:
-            chosen = [case for case in _table().CASES if case.smooth or fixture == "case"]
+            chosen = [case for case in _table().CASES if fits(case)]
             metafunc.parametrize(fixture, chosen, ids=[case.name for case in chosen])
 
 
