@@ -73,10 +73,10 @@ class _Numbered(Module):
         self._renumber(children)
         return self
 
-    def pop(self, index: int = -1) -> Any:
+    def pop(self, key: int) -> Any:
         """Take a module out and return it."""
-        module = self[index]
-        del self[index]
+        module = self[key]
+        del self[key]
         return module
 
 

@@ -106,6 +106,8 @@ def trunc_normal_(
     low, high = (a - mean) / std, (b - mean) / std
     within = (math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2))) / 2
     nearest = min(max(0.0, low), high)
+    reach = math.sqrt(nearest**2 + 100)  # beyond it the density has fallen by exp(-50)
+    low, high = max(low, -reach), min(high, reach)
 
     def draw(count: int) -> Array:
         if within > 0.1:
