@@ -24,6 +24,7 @@ from tabulate import tabulate
 
 from benchmarks.timing import environment, extra_resident, in_turn, quartiles, ratio, seconds
 from compare.difference import difference, differences
+from compare.tally import BUFFERS
 from compare.threads import threads
 from manual.rules.core import Array
 
@@ -106,6 +107,7 @@ def memory_of(name: str, size: int, kind: str) -> dict[str, int]:
     with threads(1):
         warm_up, call = rivals(*operands(1000, kind))[name], rivals(*operands(size, kind))[name]
         warm_up()
+        BUFFERS.made.clear()
         resident = extra_resident(call)
         tracemalloc.start()
         call()
@@ -117,18 +119,9 @@ def memory(size: int, kind: str) -> list[dict[str, Any]]:
     """Measure each rival's extra memory in a child, before this process has grown (a child inherits its peak)."""
     rows = []
     for name in RIVALS:
-        command = [
-            sys.executable,
-            "-m",
-            "benchmarks.comparing",
-            "--memory-of",
-            name,
-            "--largest",
-            str(size),
-            "--data",
-            kind,
-        ]
-        found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        command = [sys.executable, "-m", "benchmarks.comparing"]
+        command += ["--memory-of", name, "--largest", str(size), "--data", kind]
+        found = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
         rows.append({"rival": name, "elements": size, "data": kind, "operand_bytes": 4 * size, **found})
     return rows
 
@@ -168,10 +161,8 @@ def tables(rows: list[dict[str, Any]], memories: list[dict[str, Any]]) -> str:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.comparing", description=__doc__.split("\n")[0])  # type: ignore[union-attr]
-    parser.add_argument(
-        "--largest", type=int, default=SIZES[-1], help="leave out sizes above this (default %(default)s)"
-    )
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.comparing", description=__doc__)
+    parser.add_argument("--largest", type=int, default=SIZES[-1], help="leave larger sizes out (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=7, help="rounds in which all rivals take turns (default 7)")
     parser.add_argument("--data", choices=KINDS, action="append", help="only this kind of data")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")

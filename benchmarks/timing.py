@@ -99,9 +99,8 @@ def extra_resident(call: Callable[[], object]) -> int:
     """Measure by how many bytes a call raises the process's greatest resident size, in steps of about 64 KiB.
 
     It sees the memory of any library, where ``tracemalloc`` sees NumPy's and Python's only. The greatest size may lie
-    above the present one, which would hide a part: ballast first fills that gap. Memory that was freed but stayed in
-    the process is filled likewise only where the allocator hands it out again. Use a fresh process for each call, started
-    by a small one: a child begins with its parent's peak.
+    above the present one, which would hide a part of the rise, so ballast first fills that gap. Use a fresh process for
+    each call, started by a small one: a child begins with its parent's peak.
     """
     unit = 1024 if sys.platform != "darwin" else 1
 

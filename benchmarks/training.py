@@ -118,7 +118,9 @@ def lockstep_rows(rounds: int) -> list[list[Any]]:
                 dtype,
             ),
         }.items():
-            (mine, theirs), optimizers, criteria, batch = _networks(*arguments, lr=0.0)  # both sides stay where they are
+            (mine, theirs), optimizers, criteria, batch = _networks(
+                *arguments, lr=0.0
+            )  # both sides stay where they are
             actual = manual.training.Side(mine, optimizers[0], criteria[0])
             expected = torch_ref.training.Side(theirs, optimizers[1], criteria[1])
             walker = Walker(actual, expected, Fixed(dtype), "free")

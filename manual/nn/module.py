@@ -58,10 +58,10 @@ class Module:
             raise AttributeError(f"call super().__init__() before assigning {name!r}")
         tables = ("_parameters", "_buffers", "_modules")
         if isinstance(value, Parameter):
-            self._forget(name)
+            self._forget(name, but="_parameters")
             state["_parameters"][name] = value
         elif isinstance(value, Module):
-            self._forget(name)
+            self._forget(name, but="_modules")
             state["_modules"][name] = value
         else:
             for table in tables:
@@ -88,25 +88,27 @@ class Module:
         elif not self._forget(name):
             raise AttributeError(name)
 
-    def _forget(self, name: str) -> bool:
+    def _forget(self, name: str, but: str = "") -> bool:
+        """Take a name out of every table but one, in which it keeps its place when it is assigned again."""
         state = self.__dict__
-        found = [state[t].pop(name) for t in ("_parameters", "_buffers", "_modules") if name in state[t]]
+        tables = [state[t] for t in ("_parameters", "_buffers", "_modules") if t != but]
+        found = [table.pop(name) for table in tables if name in table]
         return bool(found) or state.pop(name, None) is not None
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Register a parameter, or ``None`` where this instance has none (``bias=False``)."""
-        self._forget(name)
+        self._forget(name, but="_parameters")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Array | None, persistent: bool = True) -> None:
         """Register an array that is state but no parameter; ``persistent=False`` keeps it out of ``state_dict``."""
-        self._forget(name)
+        self._forget(name, but="_buffers")
         self._buffers[name] = tensor
         if not persistent:
             self._non_persistent.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
-        self._forget(name)
+        self._forget(name, but="_modules")
         self._modules[name] = module
 
     add_module = register_module

@@ -433,3 +433,14 @@ def test_the_other_initial_values():
     layer = nn.Linear(25, 400)
     assert np.abs(layer.weight.data).max() == pytest.approx(0.2, rel=1e-2)
     assert np.abs(layer.bias.data).max() == pytest.approx(0.2, rel=2e-2)
+
+
+def test_what_is_assigned_again_keeps_its_place():
+    linear = nn.Linear(2, 3)
+    linear.weight = nn.Parameter(np.ones((3, 2)))
+    assert list(linear.state_dict()) == ["weight", "bias"]
+    model = network(manual)
+    model.first = nn.Linear(4, 3)
+    assert [name for name, _ in model.named_children()] == ["first", "act", "rest"]
+    model.first = None
+    assert [name for name, _ in model.named_children()] == ["act", "rest"]

@@ -1,0 +1,45 @@
+"""Every command and example in the README does what it says (the two set-up commands are what CI runs)."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+COMMANDS = [line for kind, text in BLOCKS if kind == "sh" for line in text.splitlines() if line.startswith("gradlock")]
+EXAMPLES = [text for kind, text in BLOCKS if kind == "python"]
+
+
+def test_there_is_something_to_run():
+    assert len(COMMANDS) >= 5
+    assert len(EXAMPLES) == 1
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands(command, tmp_path):
+    arguments = shlex.split(command)[1:]
+    code = "from compare.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    for name in re.findall(r"\S+\.md", command):
+        assert (tmp_path / name).read_text(encoding="utf-8").startswith("# gradlock: equivalent")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_examples(example):
+    exec(compile(example, "README.md", "exec"), {})
