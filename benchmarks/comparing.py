@@ -109,6 +109,7 @@ def memory_of(name: str, size: int, kind: str) -> dict[str, int]:
         warm_up()
         BUFFERS.made.clear()
         resident = extra_resident(call)
+        BUFFERS.made.clear()
         tracemalloc.start()
         call()
         traced = tracemalloc.get_traced_memory()[1]

@@ -11,7 +11,7 @@ from typing import Any
 
 from manual import rules
 from manual.engine import is_grad_enabled
-from manual.nn import Module
+from manual.nn import Dropout, Module
 from manual.rules.core import Array
 from manual.tensor import Tensor, apply
 
@@ -43,10 +43,13 @@ class Recorder:
         Called as ``record(kind, name, call, label, array)`` in order of execution. ``kind`` is ``"input"``,
         ``"output"``, ``"input_gradient"`` or ``"output_gradient"``; ``call`` counts the calls of one module since
         :meth:`start`; ``label`` tells several inputs or outputs apart (``"output"``, ``"output.0"`` ...).
+    draw : callable, optional
+        Called as ``draw(name, call, mask)`` with the mask that a dropout module has just used.
     """
 
-    def __init__(self, module: Module, record: Record):
+    def __init__(self, module: Module, record: Record, draw: Callable[[str, int, Array], None] | None = None):
         self._record = record
+        self._draw = draw
         self._calls: dict[str, int] = {}
         self._removers: list[Callable[[], Any]] = []
         for name, child in module.named_modules():
@@ -92,6 +95,13 @@ class Recorder:
         def after(module: Module, args: tuple[Any, ...], output: Any) -> None:
             call = self._calls.get(name, 0)
             self._calls[name] = call + 1
+            if (
+                self._draw is not None
+                and isinstance(module, Dropout)
+                and module.training
+                and module.last_mask is not None
+            ):
+                self._draw(name, call, module.last_mask)
             for label, tensor in leaves(output, "output"):
                 self._record("output", name, call, label, tensor.data)
                 if tensor.requires_grad and is_grad_enabled():

@@ -191,6 +191,8 @@ class Side(_Update):
     deposits : dict of parameter name to array
     total_norm : float or None
         What the last clipping returned.
+    draws : dict of ``(module path, call)`` to array
+        The dropout masks of the last ``accumulate``.
     """
 
     def __init__(
@@ -216,10 +218,11 @@ class Side(_Update):
         self.activations: dict[Key, Array] = {}
         self.activation_gradients: dict[Key, Array] = {}
         self.deposits: dict[str, Array] = {}
+        self.draws: dict[tuple[str, int], Array] = {}
         self.total_norm = None
         self._weight = 1.0
         self._named = dict(module.named_parameters())
-        self._recorder = Recorder(module, self._recorded) if observe else None
+        self._recorder = Recorder(module, self._recorded, self._drawn) if observe else None
         for name, parameter in self._named.items():
             if parameter.requires_grad:
                 parameter.register_hook(self._deposit(name))
@@ -236,7 +239,7 @@ class Side(_Update):
         """
         inputs, target = micro_batch
         recorder = self._recorder
-        for records in (self.inputs, self.activations, self.activation_gradients, self.deposits):
+        for records in (self.inputs, self.activations, self.activation_gradients, self.deposits, self.draws):
             records.clear()
         if recorder:
             recorder.start()
@@ -293,6 +296,9 @@ class Side(_Update):
             self.activation_gradients[name, call, label] = array
             if self.record:
                 self.record("backward", name, call, label, array)
+
+    def _drawn(self, name: str, call: int, mask: Array) -> None:
+        self.draws[name, call] = mask
 
     def _deposit(self, name: str) -> Callable[[Array], Array]:
         def deposit(gradient: Array) -> Array:

@@ -117,6 +117,9 @@ class Side:
         self._magnitudes: dict[tuple[str, str], np.ndarray | None] = {}
         self._prediction: tuple[Tensor, Any] | None = None
         self._weight = 1.0
+        # a stream of random numbers of its own: what another side draws in between changes nothing here
+        random = any(isinstance(child, nn.modules.dropout._DropoutNd) for child in module.modules())
+        self._random_state = torch.get_rng_state() if random else None
         self._recorder = Recorder(module, self._record, self._draw) if observe else None
         for name, parameter in self._named.items():
             if parameter.requires_grad:
@@ -144,7 +147,11 @@ class Side:
         self._magnitudes.clear()
         if recorder:
             recorder.start()
+        if self._random_state is not None:
+            torch.set_rng_state(self._random_state)
         output = self.module(*inputs) if isinstance(inputs, tuple) else self.module(inputs)
+        if self._random_state is not None:
+            self._random_state = torch.get_rng_state()
         prediction = recorder.tap("loss", 0, "input", output) if recorder else output
         data = self.loss(prediction, target)
         total, penalty = data, None

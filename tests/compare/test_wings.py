@@ -409,3 +409,13 @@ def test_near_convergence_the_sums_are_the_yardstick():
     assert max(np.abs(g).max() for g in gradients.values()) < 1e-8
     assert found.outcome == "equivalent", found.reason
     assert found.worst_error < 1e-13
+
+
+def test_a_wrong_dropout_is_a_divergence_and_not_taken_for_chance(monkeypatch):
+    wrong = spoil(monkeypatch, rules, "dropout", forward_of)
+    assert rules.dropout is wrong
+    for sync in ("free", "module"):
+        found = lockstep(partial(make, manual, dropout=0.4), partial(make, torch, dropout=0.4), STEPS, sync=sync)
+        assert found.outcome == "diverged", found.reason
+        first = found.first_divergence
+        assert (first.checkpoint.phase, first.culprit) == ("forward", "drop")
