@@ -156,6 +156,17 @@ def test_magnitudes_that_differ_from_block_to_block():
     hold(difference(actual[::-1], expected[::-1]), actual[::-1], expected[::-1])
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("edge", [1e-9, 1e15])
+def test_neighbouring_magnitudes_on_both_sides_of_a_change_of_scale(edge, dtype):
+    """Blocks just above and just below count alike, whichever comes first."""
+    length = LAYOUTS[np.dtype(dtype).char].length
+    gap = (edge * np.repeat([0.75, 1.5, 0.5], length)).astype(dtype)
+    expected = np.zeros_like(gap)
+    for actual in (gap, gap[::-1].copy(), np.roll(gap, length), np.roll(gap, -length)):
+        assert difference(actual, expected).rms == pytest.approx(edge * math.sqrt(3.0625 / 3), rel=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [*FLOATS, "int64"])
 @pytest.mark.parametrize("place", [0, 1, LENGTH // 2, LENGTH - 1, LENGTH, LENGTH + 1, 3 * LENGTH - 2])
 def test_one_planted_difference_is_found_where_it_is(place, dtype):
@@ -304,6 +315,8 @@ def test_relative_beyond_the_dtype_is_not_taken_for_a_division_by_zero():
     found = difference(actual, expected)
     assert found.max_rel == pytest.approx(float(actual[1]) / float(expected[1]))
     assert found.max_rel_index == (1,)
+    both = difference(np.append(actual, np.float32(1)), np.append(expected, np.float32(0)))
+    assert (both.max_rel, both.max_rel_index) == (math.inf, (3,))
     overflow = difference(np.array([1e10]), np.array([5e-324]))
     assert (overflow.max_rel, overflow.max_rel_index) == (math.inf, (0,))
 
@@ -328,6 +341,13 @@ def test_nonfinite_pairs_are_told_apart(place, dtype):
         assert found.nonfinite_index == (None if agree else (place,))
         hold(found, actual, expected)
         assert difference(actual, expected, detail=False) == cheap(found)
+
+
+def test_the_first_of_many_disagreements_is_named():
+    actual, expected = noisy((3, LENGTH), "float32", 1e-3, 12)
+    actual[1, 7] = expected[2, 0] = actual[1, 9] = np.inf
+    found = difference(actual, expected)
+    assert (found.nonfinite_disagreeing, found.nonfinite_index) == (3, (1, 7))
 
 
 def test_a_block_of_identical_nonfinite_numbers():
