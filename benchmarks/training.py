@@ -15,7 +15,7 @@ import manual.training
 import torch_ref.classic
 import torch_ref.models
 import torch_ref.training
-from benchmarks.rounds import in_turn
+from benchmarks.timing import in_turn, quartiles, ratio
 from compare.experiments.datasets import load, standardise
 from compare.lockstep import Walker
 from compare.tolerance import Fixed
@@ -80,6 +80,14 @@ def _classic_steps(name: str, dtype: str) -> tuple[Step, Step]:
     return lambda: manual.classic.update_simultaneously(mine, x, y, 0.1), torch_step
 
 
+def _measured(a: Step, b: Step, rounds: int) -> list[float]:
+    """Microseconds of either, and the ratio A / B: median and quartiles."""
+    times = in_turn({"a": a, "b": b}, rounds=rounds, least=0.05)
+    found = ratio(times, "a", "b")
+    each = [quartiles(times[name]).median * 1e6 for name in ("a", "b")]
+    return [*each, found.median, found.lower, found.upper]
+
+
 def step_rows(rounds: int) -> list[list[Any]]:
     """Rows of case, dtype, microseconds of either side, ratio manual / torch with quartiles."""
     rows = []
@@ -98,13 +106,15 @@ def step_rows(rounds: int) -> list[list[Any]]:
             ),
         }
         for name, (mine, theirs) in cases.items():
-            found = in_turn(mine, theirs, rounds=rounds)
-            rows.append([name, dtype, found.a * 1e6, found.b * 1e6, found.median, found.low, found.high])
+            rows.append([name, dtype, *_measured(mine, theirs, rounds)])
     return rows
 
 
 def lockstep_rows(rounds: int) -> list[list[Any]]:
-    """Rows of case, dtype, microseconds of a lockstep step and of a bare torch step, their ratio with quartiles."""
+    """Rows of case, dtype, microseconds of a lockstep step and of a bare torch step, their ratio with quartiles.
+
+    The rate is zero: both sides stay where they are, so that what is timed is an agreeing run.
+    """
     rows = []
     for dtype in ("float32", "float64"):
         for name, arguments in {
@@ -118,9 +128,7 @@ def lockstep_rows(rounds: int) -> list[list[Any]]:
                 dtype,
             ),
         }.items():
-            (mine, theirs), optimizers, criteria, batch = _networks(
-                *arguments, lr=0.0
-            )  # both sides stay where they are
+            (mine, theirs), optimizers, criteria, batch = _networks(*arguments, lr=0.0)
             actual = manual.training.Side(mine, optimizers[0], criteria[0])
             expected = torch_ref.training.Side(theirs, optimizers[1], criteria[1])
             walker = Walker(actual, expected, Fixed(dtype), "free")
@@ -130,8 +138,8 @@ def lockstep_rows(rounds: int) -> list[list[Any]]:
             def lockstep_step(walker: Any = walker, count: Any = count, batch: Any = batch) -> None:
                 walker.step(next(count), [(batch, 1.0)])
 
-            found = in_turn(lockstep_step, bare, rounds=rounds)
+            measured = _measured(lockstep_step, bare, rounds)
             if walker.diverged:
                 raise RuntimeError(f"{name}, {dtype}: {walker.divergences[0]}; this is not the time of an agreeing run")
-            rows.append([name, dtype, found.a * 1e6, found.b * 1e6, found.median, found.low, found.high])
+            rows.append([name, dtype, *measured])
     return rows
