@@ -163,7 +163,6 @@ def test_the_details_of_a_divergence():
     assert "ulp" in out
     assert "allowed 1.0e-12" in out
     assert "contrast spoiled - the slope of tanh is wrong: parts at step 1, micro-batch 1, backward, act (input)" in out
-    assert "could not have shown here" not in out.split("contrast")[0] or "constant" not in out
 
 
 @pytest.mark.parametrize(
