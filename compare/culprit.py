@@ -237,5 +237,9 @@ def _near(actual: Any, expected: Any) -> bool:
         return False
     if expected.dtype.kind != "f" or not expected.size:
         return bool(np.array_equal(actual, expected))
-    bound = 2.0**10 * float(np.finfo(expected.dtype).eps) * float(np.max(np.abs(expected)))
-    return bool(np.max(np.abs(actual - expected)) <= bound)
+    known = np.isfinite(expected)
+    if not np.array_equal(actual[~known], expected[~known], equal_nan=True):
+        return False
+    actual, expected = actual[known], expected[known]
+    bound = 2.0**10 * float(np.finfo(expected.dtype).eps) * float(np.max(np.abs(expected), initial=0.0))
+    return bool(np.max(np.abs(actual - expected), initial=0.0) <= bound)

@@ -14,7 +14,7 @@ import numpy as np
 
 from compare.batches import MicroBatch
 from compare.lockstep import lockstep
-from compare.tolerance import Fixed, Tolerance
+from compare.tolerance import Tolerance
 from compare.verdict import Outcome, Verdict, worst_outcome
 
 __all__ = [
@@ -271,7 +271,7 @@ def run(
     experiment: Experiment,
     setting: Setting | None = None,
     *,
-    tolerance: Callable[[np.dtype], Tolerance] = Fixed,
+    tolerance: Callable[[np.dtype], Tolerance] | str = "measured",
     fail_fast: bool = False,
     on_total: Callable[[int], None] | None = None,
     on_step: Callable[[], None] | None = None,
@@ -282,7 +282,7 @@ def run(
     ----------
     experiment : Experiment
     setting : Setting, optional
-    tolerance : makes the judge from the dtype
+    tolerance : ``"measured"``, ``"fixed"``, or what makes a judge from the dtype
     fail_fast : stop a walk after the step of its first divergence
     on_total, on_step : progress: the number of steps to come, then one call per step
 
@@ -294,7 +294,7 @@ def run(
     setting = setting or Setting()
     study = experiment.build(setting)
     result = ExperimentResult(experiment, setting)
-    judge = tolerance(setting.numpy_dtype)
+    judge = tolerance if isinstance(tolerance, str) else tolerance(setting.numpy_dtype)
     if on_total:
         on_total(sum(len(s.steps) for s in [*study.scenarios, *(c.scenario for c in study.contrasts)]))
 

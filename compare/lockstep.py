@@ -50,29 +50,33 @@ def lockstep(
     steps: Sequence[Sequence[MicroBatch]],
     *,
     sync: str = "free",
-    tolerance: Tolerance | None = None,
+    tolerance: Tolerance | str | None = None,
     promises: Iterable[str] | None = None,
     fail_fast: bool = False,
     on_step: Callable[[], None] | None = None,
+    diagnose: bool = True,
 ) -> Verdict:
-    """Make both sides and walk them; where they part, first make sure that each agrees with itself.
+    """Make both sides and walk them; where they part, make sure that each agrees with itself, and say why they part.
 
     Parameters
     ----------
     make_actual, make_expected : factories, so that a run can be repeated
     steps : for each step its micro-batches with their weights
-    sync, tolerance, promises, fail_fast, on_step : see :func:`walk`
+    sync, promises, fail_fast, on_step : see :func:`walk`
+    tolerance : ``"measured"`` (the default: :class:`compare.measured.Measured`), ``"fixed"``, or a judge
+    diagnose : False leaves out the search for a cause
 
     Returns
     -------
     Verdict
         ``abstained`` with the culprit if one side's second run differs from its first beyond the tolerance.
     """
-    options: dict[str, Any] = {"tolerance": tolerance, "promises": promises}
     try:
         expected = make_expected()
     except Exception as error:
         return _failed("expected", "its construction", error, sync)
+    judge = _tolerance(tolerance, make_expected, steps, _dtype(expected))
+    options: dict[str, Any] = {"tolerance": judge, "promises": promises}
     try:
         actual = make_actual()
     except Exception as error:
@@ -82,14 +86,18 @@ def lockstep(
     if verdict.outcome is Outcome.DIVERGED and first is not None:
         until = steps[: max(1, first.checkpoint.step)]
         for side, make in (("actual", make_actual), ("expected", make_expected)):
-            again = walk(make(), make(), until, sync="free", fail_fast=True, **options)
+            again = walk(make(), make(), until, sync="free", fail_fast=True)
             if again.outcome is Outcome.DIVERGED and again.first_divergence is not None:
                 verdict.outcome = Outcome.ABSTAINED
                 verdict.reason = (
                     f"nondeterminism: two runs of the {side} side differ from each other at "
                     f"{again.first_divergence.where} (culprit {again.first_divergence.culprit})"
                 )
-                break
+                return verdict
+        if diagnose:
+            from compare.diagnosis.diagnose import diagnose as look_into
+
+            look_into(verdict, make_actual, make_expected, steps, tolerance=judge)
     return verdict
 
 
@@ -103,6 +111,7 @@ def walk(
     promises: Iterable[str] | None = None,
     fail_fast: bool = False,
     on_step: Callable[[], None] | None = None,
+    observer: Any = None,
 ) -> Verdict:
     """Walk two sides through the same steps and compare every checkpoint that both show.
 
@@ -115,6 +124,7 @@ def walk(
     promises : phases that must have an informative checkpoint for a verdict; by default every phase that both sides
     show fail_fast : stop after the step of the first divergence
     on_step : called after each step
+    observer : told of every step and every pair (:class:`compare.diagnosis.evidence.Recording`)
 
     Returns
     -------
@@ -128,7 +138,7 @@ def walk(
             raise TypeError(f"the {what} side lacks {', '.join(missing)}: see compare.side for what a side must have")
     lacking = missing_members(actual, _NEEDED[sync]) + (missing_members(expected, ("state",)) if sync != "free" else [])
     dtype = _dtype(expected)
-    walker = Walker(actual, expected, tolerance or Fixed(dtype), sync)
+    walker = Walker(actual, expected, tolerance or Fixed(dtype), sync, observer)
     if lacking:
         reason = f"the walk by {sync} needs {', '.join(lacking)}, which the side does not have"
         return Verdict(Outcome.ABSTAINED, reason, walker.coverage, sync=sync, dtype=str(dtype))
@@ -174,10 +184,12 @@ class _Behind:
 class Walker:
     """The state of one walk."""
 
-    def __init__(self, actual: Any, expected: Any, tolerance: Tolerance, sync: str):
+    def __init__(self, actual: Any, expected: Any, tolerance: Tolerance, sync: str, observer: Any = None):
+        self.observer = observer
         self.actual = actual
         self.expected = expected
         self.tolerance = tolerance
+        self._appeal = getattr(tolerance, "appeal", None)
         self.sync = sync
         self.coverage = Coverage()
         self.flow = Flow(actual, expected)
@@ -187,6 +199,8 @@ class Walker:
         self._gradient_scale: dict[str, float] = {}  # of the gradient as accumulated so far
         self._peaks: dict[tuple[str, str, int, str], float] = {}  # the largest scale of the last few steps
         self._share = 1.0
+        self._state: Any = None  # from which the actual side went into this step
+        self._drifted = False
         self._rates = {tuple(rates(expected) or ())}
 
     # -- one step --------------------------------------------------------------------------------------------------
@@ -195,9 +209,13 @@ class Walker:
         """Walk one step and compare everything in it."""
         actual, expected = self.actual, self.expected
         self.flow.begin_step(keep=self.sync == "free")
+        if self.observer:
+            self.observer.begin_step(number, micro_batches, expected)
         isolated = None
-        if self.sync != "free":
-            state = expected.state()
+        if self.sync == "free":
+            self._state, self._drifted = self._own_state(number)
+        else:
+            state = self._state = expected.state()
             self._call("actual", "load_state", actual.load_state, state)
             if self.sync == "module":
                 isolated = IsolatedStep(self, number)
@@ -236,6 +254,22 @@ class Walker:
         for phase in ("parameter", "buffer", "schedule"):
             self.compare(number, None, phase, observed(actual, phase), observed(expected, phase))
         self._rates.add(tuple(rates(expected) or ()))
+
+    def _own_state(self, number: int) -> tuple[Any, bool]:
+        """What a reference must start from to be where the actual side is, as far as that can be seen."""
+        if number == 1 or not self._appeal or not hasattr(self.expected, "load_state"):
+            return None, False
+        theirs = self.expected.state()
+        mine = self.actual.state() if hasattr(self.actual, "state") else None
+        if mine is None:
+            mine = {"parameters": {name: np.array(value) for name, value in self.actual.parameters.items()}}
+        own_slots = "slots" in mine and _same_names(mine["slots"], theirs.get("slots", {}))
+        state = {**theirs, "parameters": mine["parameters"], "own slots": own_slots}
+        for part in ("slots",) if own_slots else ():
+            state[part] = mine[part]
+        if _same_names({"": mine.get("buffers", {})}, {"": theirs.get("buffers", {})}):
+            state["buffers"] = mine.get("buffers", {})
+        return state, True
 
     def compare_clip(self, number: int) -> None:
         """The clip phase applies where either side clips; the gradients after the step are the clipped ones."""
@@ -306,8 +340,14 @@ class Walker:
             elif phase in ("clip", "slots", "update", "parameter"):
                 self._remember((phase, *key), float(found.scale))
             behind = _Behind(self, checkpoint, float(found.scale))
-            judgement = self.tolerance.judge(checkpoint, found, behind, coverage.worst)
+            judgement = self.tolerance.judge(checkpoint, pair, found, behind, coverage.worst)
+            if not judgement.agrees and self._appeal:
+                judgement = self._appeal(
+                    checkpoint, pair, found, judgement, self._state, self._drifted, self.diverged > 0
+                )
             self._count(coverage, checkpoint, found, judgement)
+            if self.observer:
+                self.observer.pair(checkpoint, *pair, judgement.room, judgement.agrees)
             if not judgement.agrees:
                 self._diverge(checkpoint, pair, found, judgement)
             else:
@@ -331,11 +371,12 @@ class Walker:
         coverage.compared += 1
         coverage.elements += found.count
         coverage.nonfinite += found.nonfinite_agreeing
-        if self._informative(checkpoint, found):
+        blunt = judgement.noise_multiple is not None and judgement.room >= 6 * judgement.scale > 0
+        if self._informative(checkpoint, found) and not blunt:  # a floor as large as the value lets anything pass
             coverage.informative += 1
             coverage.informative_names.add(name)
-        if judgement.error > coverage.worst:
-            coverage.worst = judgement.error
+        if judgement.extent > coverage.worst:
+            coverage.worst = judgement.extent
             coverage.worst_at = checkpoint
 
     def _informative(self, checkpoint: Checkpoint, found: Difference) -> bool:
@@ -353,11 +394,14 @@ class Walker:
         own, culprit = self.flow.diverged(checkpoint)
         if len(self.divergences) < _KEPT:
             detailed = difference(*pair)
-            if detailed.nonfinite_disagreeing:  # then this pair is the one to look at
-                at = detailed.nonfinite_index
+            locate = getattr(self.tolerance, "locate", None)
+            at = detailed.nonfinite_index or (locate(checkpoint, pair) if locate and not detailed.kind else None)
+            if at is not None:  # then this element is the one to look at
                 actual, expected = (float(np.asarray(value)[at]) for value in pair)
                 detailed = replace(detailed, max_abs_index=at, actual_at=actual, expected_at=expected)
-            self.divergences.append(Divergence(checkpoint, culprit, own, detailed, judgement))
+            nearer = getattr(self.tolerance, "nearer", None)
+            side = nearer(checkpoint, pair) if nearer and own else ""
+            self.divergences.append(Divergence(checkpoint, culprit, own, detailed, judgement, nearer=side))
 
     def _note_one_sided(self, side: str, phase: str, what: str, key: Key | None = None) -> None:
         label = what if key is None else Checkpoint(0, None, phase, *key).label
@@ -432,6 +476,8 @@ class Walker:
         """Sum the walk up."""
         coverage = self.coverage
         coverage.phases = dict(coverage.in_order())
+        for note in getattr(self.tolerance, "notes", ()):
+            self._note(note)
         worst = max(coverage.phases.values(), key=lambda phase: phase.worst, default=None)
         result = Verdict(
             Outcome.EQUIVALENT,
@@ -483,6 +529,12 @@ class Walker:
         return ""
 
 
+def _same_names(mine: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mapping[str, Any]]) -> bool:
+    return {name: set(values) for name, values in mine.items()} == {
+        name: set(values) for name, values in theirs.items()
+    }
+
+
 def _blind_spots(steps: Sequence[Sequence[MicroBatch]], coverage: Coverage, rate_moved: bool) -> list[str]:
     """Which mistakes could not have shown."""
     spots = []
@@ -504,6 +556,23 @@ def _blind_spots(steps: Sequence[Sequence[MicroBatch]], coverage: Coverage, rate
 def _dtype(side: Any) -> np.dtype:
     kinds = [np.asarray(value).dtype for value in side.parameters.values()]
     return np.result_type(*kinds) if kinds else np.dtype(np.float64)
+
+
+def _tolerance(
+    tolerance: Tolerance | str | None,
+    make_expected: Callable[[], Any],
+    steps: Sequence[Sequence[MicroBatch]],
+    dtype: np.dtype,
+) -> Tolerance:
+    if tolerance == "fixed":
+        return Fixed(dtype)
+    if tolerance is None or tolerance == "measured":
+        from compare.measured import Measured
+
+        return Measured(make_expected, steps, dtype)
+    if isinstance(tolerance, str):
+        raise ValueError(f"tolerance must be 'measured' or 'fixed', got {tolerance!r}")
+    return tolerance
 
 
 def _failed(side: str, moment: str, error: Exception, sync: str) -> Verdict:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -29,6 +29,8 @@ class Judgement:
         that the tensor is the result of, where that is known.
     noise_multiple : float or None
         The error in multiples of a measured noise floor; ``None`` where none was measured.
+    room : float
+        What is allowed to the element that is allowed most, absolute.
     """
 
     agrees: bool
@@ -36,6 +38,12 @@ class Judgement:
     allowed: float
     scale: float
     noise_multiple: float | None = None
+    room: float = 0.0
+
+    @property
+    def extent(self) -> float:
+        """The size of the error in the tolerance's own unit: noise floors where they were measured, else the scale."""
+        return self.error if self.noise_multiple is None else self.noise_multiple
 
 
 class Behind(Protocol):
@@ -59,11 +67,13 @@ class Tolerance(Protocol):
 
     name: str
 
-    def judge(self, checkpoint: Checkpoint, difference: Difference, behind: Behind, record: float) -> Judgement:
-        """Judge one difference.
+    def judge(
+        self, checkpoint: Checkpoint, pair: tuple[Any, Any], difference: Difference, behind: Behind, record: float
+    ) -> Judgement:
+        """Judge the difference of one pair.
 
-        ``record`` is the largest error of the phase so far. What a tensor was computed from is looked up where the
-        error would otherwise exceed what is allowed, or that record: so the largest error is always a true one.
+        ``record`` is the largest :attr:`Judgement.extent` of the phase so far. What a tensor was computed from is
+        looked up where the error would otherwise exceed what is allowed, or that record: so the largest is a true one.
         """
         ...
 
@@ -109,14 +119,16 @@ class Fixed:
                 phase: single * (1 if phase == "schedule" else widen) for phase, (_, single) in FIXED.items()
             }
 
-    def judge(self, checkpoint: Checkpoint, difference: Difference, behind: Behind, record: float) -> Judgement:
+    def judge(
+        self, checkpoint: Checkpoint, pair: tuple[Any, Any], difference: Difference, behind: Behind, record: float
+    ) -> Judgement:
         allowed = self._allowed[checkpoint.phase]
         scale = float(difference.scale)
         if difference.kind or difference.nonfinite_disagreeing:
-            return Judgement(False, float("inf"), allowed, scale)
+            return Judgement(False, float("inf"), allowed, scale, None, allowed * scale)
         gap = float(difference.max_abs)
         if not gap:
-            return Judgement(True, 0.0, allowed, scale)
+            return Judgement(True, 0.0, allowed, scale, None, allowed * scale)
         if gap > min(allowed, max(record, 2 * self._eps)) * scale:
             scale = max(scale, behind.magnitude() or 0.0)
             if checkpoint.phase == "update":
@@ -125,4 +137,4 @@ class Fixed:
             elif checkpoint.phase == "parameter":  # it inherits what its update was allowed, also where it passes zero
                 gap = max(0.0, gap - self._allowed["update"] * behind.update_scale())
         error = 0.0 if not gap else gap / scale if scale else float("inf")
-        return Judgement(error <= allowed, error, allowed, scale)
+        return Judgement(error <= allowed, error, allowed, scale, None, allowed * scale)

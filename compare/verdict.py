@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from compare.checkpoint import PHASES, Checkpoint
 from compare.difference import Difference
 from compare.tolerance import Judgement
+
+if TYPE_CHECKING:
+    from compare.diagnosis.evidence import Cause
 
 __all__ = ["Coverage", "Divergence", "Outcome", "PhaseCoverage", "Verdict", "exit_code", "worst_outcome"]
 
@@ -51,6 +54,11 @@ class Divergence:
         Whether all that this value was computed from agreed.
     difference : Difference
     judgement : Judgement
+    causes : tuple of Cause
+        Why, best first; empty for a divergence that was not looked into.
+    nearer : str
+        Which side is nearer to the reference's value in float64, ``"actual"`` or ``"expected"``; empty where that was
+        not measured.
     """
 
     checkpoint: Checkpoint
@@ -58,6 +66,8 @@ class Divergence:
     own: bool
     difference: Difference
     judgement: Judgement
+    causes: tuple[Cause, ...] = ()
+    nearer: str = ""
 
     @property
     def own_or_inherited(self) -> str:
@@ -133,7 +143,8 @@ class Verdict:
     divergences : list of Divergence
         In order of execution, the first hundred; ``diverged`` counts all.
     worst_error : float
-        The largest disagreement as a fraction of the scale it was measured against.
+        The largest disagreement: in multiples of the noise floor under the measured tolerance, as a fraction of the
+        scale it was measured against under the fixed one.
     worst_at : Checkpoint or None
     steps : int
         Steps walked.
@@ -162,3 +173,14 @@ class Verdict:
         return next(
             (found for found in self.divergences if found.own), self.divergences[0] if self.divergences else None
         )
+
+    @property
+    def causes(self) -> tuple[Cause, ...]:
+        """Why the first divergence is there, best first: at most the best explanation and the runner-up."""
+        first = self.first_divergence
+        return () if first is None else first.causes
+
+    @property
+    def faults(self) -> list[Divergence]:
+        """The divergences that were looked into: the first, and in a walk by module one for each culprit."""
+        return [found for found in self.divergences if found.causes]

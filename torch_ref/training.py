@@ -117,6 +117,7 @@ class Side:
         self._magnitudes: dict[tuple[str, str], np.ndarray | None] = {}
         self._prediction: tuple[Tensor, Any] | None = None
         self._weight = 1.0
+        self._widened = False
         # a stream of random numbers of its own: what another side draws in between changes nothing here
         random = any(isinstance(child, nn.modules.dropout._DropoutNd) for child in module.modules())
         self._random_state = torch.get_rng_state() if random else None
@@ -141,6 +142,8 @@ class Side:
         The unweighted terms: ``data`` (the mean), ``denominator``, ``penalty`` and ``total``.
         """
         inputs, target = _tensors(micro_batch[0]), _tensors(micro_batch[1])
+        if self._widened:
+            inputs, target = _widened(inputs), _widened(target)
         recorder = self._recorder
         for records in (self.inputs, self.activations, self.activation_gradients, self.deposits, self.draws):
             records.clear()
@@ -167,6 +170,17 @@ class Side:
         terms["penalty"] = 0.0 if penalty is None else penalty.item()
         terms["total"] = total.item()
         return terms
+
+    def widen(self) -> None:
+        """Turn a fresh side into float64: parameters, buffers, slots, and the micro-batches that it will be given."""
+        self.module.double()
+        if isinstance(self.loss, nn.Module):
+            self.loss.double()
+        for slots in self.optimizer.state.values():
+            for slot, value in slots.items():
+                if slot != "step" and isinstance(value, Tensor) and value.is_floating_point():
+                    slots[slot] = value.double()
+        self._widened = True
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:
         """Clip, update, schedule."""
@@ -228,7 +242,13 @@ class Side:
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
             "learning_rate": self.learning_rate,
             "scheduler": {k: v for k, v in vars(self.scheduler).items() if k in PROGRESS} if self.scheduler else None,
+            "random": self.random_state,
         }
+
+    @property
+    def random_state(self) -> np.ndarray | None:
+        """The state of this side's own stream of random numbers, if its modules draw any."""
+        return None if self._random_state is None else self._random_state.numpy().copy()
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Copy a state in; what it does not mention (``gradients`` may be among it) stays as it is."""
@@ -243,11 +263,17 @@ class Side:
         if "slots" in state:
             self.optimizer.state.clear()
             for name, slots in state["slots"].items():
-                self.optimizer.state[self._named[name]] = {k: torch.from_numpy(np.array(v)) for k, v in slots.items()}
+                owner = self._named[name]
+                loaded = {k: torch.from_numpy(np.array(v)) for k, v in slots.items()}
+                self.optimizer.state[owner] = {
+                    k: v.to(owner.dtype) if k != "step" and v.is_floating_point() else v for k, v in loaded.items()
+                }
         for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
             group["lr"] = rate
         if self.scheduler is not None:
             vars(self.scheduler).update(state.get("scheduler") or {})
+        if state.get("random") is not None:
+            self._random_state = torch.from_numpy(np.array(state["random"]))
 
     def magnitude(self, phase: str, name: str) -> np.ndarray | None:
         """The sum of magnitudes that a value of the last micro-batch is the result of.
@@ -327,7 +353,8 @@ def loss_denominator(loss: Any, output: Tensor, target: Tensor) -> float:
     """What the mean of one of torch's losses divides by.
 
     Cross entropy with class indices divides by the sum of the target weights of what is not ignored, with class
-    probabilities by the number of rows; NLL likewise; every other loss by the number of elements of its output.
+    probabilities by the number of rows; NLL likewise; a divergence's ``batchmean`` by the rows; every other loss by the
+    number of elements of its output.
     """
     if isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
         if target.is_floating_point():
@@ -336,6 +363,8 @@ def loss_denominator(loss: Any, output: Tensor, target: Tensor) -> float:
         return float(counted.numel()) if loss.weight is None else float(loss.weight[counted].sum())
     if isinstance(loss, (nn.MultiMarginLoss, nn.TripletMarginLoss)):
         return float(target.shape[0])
+    if isinstance(loss, nn.KLDivLoss) and loss.reduction == "batchmean":
+        return float(output.shape[0]) if output.ndim else 1.0
     return float(output.numel())
 
 
@@ -350,3 +379,9 @@ def _tensors(value: Any) -> Any:
     if isinstance(value, tuple):
         return tuple(_tensors(item) for item in value)
     return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_widened(item) for item in value)
+    return value.double() if isinstance(value, Tensor) and value.is_floating_point() else value

@@ -1,0 +1,361 @@
+"""Stochastic arithmetic: a dispatch mode under which every op of PyTorch rounds a little differently.
+
+Rerunning a reference under :class:`Perturbing` shows on how many digits two honest computations of a value can be
+expected to agree (Monte Carlo arithmetic: Parker, "Monte Carlo Arithmetic", 1997). The result of every op is moved by
+up to one unit in the last place of its own dtype. For contractions and reductions that is not enough: the order in
+which terms are added differs between honest implementations, and its effect grows with the terms, not with their sum.
+So their operands are moved as well, and by more the more terms there are: a running sum of ``n`` terms loses about
+``sqrt(n) / 8`` times as much as the pairwise and blocked sums of a good library.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["Nudging", "Perturbing"]
+
+_EXACT = frozenset(
+    """
+    clone copy copy_ _to_copy to contiguous fill fill_ zero_ zeros zeros_like ones ones_like full full_like empty
+    empty_like empty_strided new_zeros new_ones new_full new_empty new_empty_strided lift_fresh lift_fresh_copy arange
+    scalar_tensor eye cat stack hstack where index index_select gather take embedding masked_select masked_fill
+    masked_fill_ masked_scatter relu relu_ threshold threshold_ threshold_backward hardtanh hardtanh_ hardtanh_backward
+    max min amax amin aminmax maximum minimum fmax fmin clamp clamp_ clamp_min clamp_min_ clamp_max clamp_max_ abs abs_
+    neg neg_ sign sign_ sgn sgn_ heaviside topk sort argsort kthvalue median mode flip roll repeat constant_pad_nd
+    reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d replication_pad2d replication_pad3d im2col
+    unfold tril triu diag diag_embed diagonal_copy slice_backward select_backward slice_scatter select_scatter
+    max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d floor ceil round trunc
+    one_hot scatter_ scatter index_put _foreach_copy_ _foreach_zero_ _foreach_neg_ _foreach_maximum_ _foreach_abs_
+    _unsafe_view _reshape_alias _reshape_copy view_copy expand_copy permute_copy transpose_copy t_copy as_strided_copy
+    set_ resize_ detach_ requires_grad_ _local_scalar_dense nextafter nan_to_num
+    """.split()  # noqa: SIM905 (a list would take a screen)
+)
+"""Ops that copy, select, compare or fill: what they hand out is one of the numbers that they were given."""
+
+_CONTRACTIONS = frozenset(
+    """
+    mm addmm bmm baddbmm addbmm mv addmv dot vdot matmul linear addr convolution convolution_backward
+    _convolution mkldnn_rnn_layer mkldnn_rnn_layer_backward lstm gru rnn_tanh rnn_relu native_layer_norm
+    native_layer_norm_backward native_group_norm native_group_norm_backward native_batch_norm
+    native_batch_norm_backward _native_batch_norm_legit _native_batch_norm_legit_functional
+    _fused_rms_norm _fused_rms_norm_backward _softmax _softmax_backward_data _log_softmax _log_softmax_backward_data
+    _safe_softmax logsumexp cumsum cumprod logcumsumexp sum mean var var_mean std std_mean norm linalg_vector_norm
+    _foreach_norm prod nll_loss_forward nll_loss2d_forward mse_loss l1_loss smooth_l1_loss huber_loss
+    binary_cross_entropy binary_cross_entropy_with_logits kl_div embedding_dense_backward index_add index_add_
+    scatter_add scatter_add_ index_put_ _index_put_impl_ col2im avg_pool2d avg_pool2d_backward avg_pool3d
+    avg_pool3d_backward _adaptive_avg_pool2d _adaptive_avg_pool2d_backward max_pool2d_with_indices_backward
+    _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_for_cpu_backward
+    _scaled_dot_product_attention_math _embedding_bag _embedding_bag_dense_backward _trilinear _cdist_forward
+    _cdist_backward dist _ctc_loss _ctc_loss_backward upsample_bilinear2d_backward trace nansum
+    """.split()  # noqa: SIM905 (a list would take a screen)
+)
+"""Ops that add terms up, in an order of their own."""
+
+_RUNNING = frozenset({"native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"})
+"""Ops that change running statistics (their fourth and fifth argument), which their schema does not say."""
+
+_RANGES = {"sigmoid": (0.0, 1.0), "_softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
+"""Honest results of these ops never leave their range, and what follows may rely on it."""
+
+_DIFFERENCES = frozenset({"_log_softmax", "binary_cross_entropy_with_logits", "gelu", "gelu_backward"})
+"""Fused ops whose small results are differences of what has the size of their first argument (``x - logsumexp(x)``,
+``(1 - y) x - ...``, ``x (1 + erf)``): not every honest formula knows a small one better than to that argument's last
+bit."""
+
+_POOL = 1 << 20
+"""The most elements for which noise is drawn ahead."""
+
+_SINGLE = 2.0**29
+"""The last bit of float32 in units of float64's: kernels of PyTorch that carry a float32 constant into float64."""
+
+_KINKED: dict[str, tuple[float, ...]] = {
+    "relu": (0.0,),
+    "relu_": (0.0,),
+    "threshold": (0.0,),
+    "leaky_relu": (0.0,),
+    "leaky_relu_": (0.0,),
+    "_prelu_kernel": (0.0,),
+    "abs": (0.0,),
+    "sign": (0.0,),
+    "elu": (0.0,),
+    "hardtanh": (-1.0, 1.0),
+    "hardsigmoid": (-3.0, 3.0),
+    "hardswish": (-3.0, 3.0),
+    "clamp_min": (0.0,),
+    "clamp": (0.0, 1.0, -1.0, 6.0),
+    "hardshrink": (-0.5, 0.5),
+    "softshrink": (-0.5, 0.5),
+}
+"""Elementwise ops with kinks where their arguments do not say where."""
+
+_TIED = frozenset({"max", "min", "amax", "amin", "maximum", "minimum", "max_pool2d_with_indices", "topk", "sort"})
+"""Ops that choose one of several equal values."""
+
+
+class Perturbing(TorchDispatchMode):
+    """Moves every floating-point result by up to ``amplitude`` units in the last place.
+
+    Parameters
+    ----------
+    seed : int
+        The same seed gives the same noise.
+    amplitude : float
+        1 for the last bit.
+    """
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Nothing is compiled here, and guarding against it costs a tenth of a small run."""
+        return False
+
+    def __init__(self, seed: int, amplitude: float = 1.0):
+        super().__init__()
+        self._generator = torch.Generator().manual_seed(seed)
+        self._amplitude = amplitude
+        self._pools: dict[torch.dtype, Tensor] = {}
+        self._at = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        op = _OPS.get(func)
+        if op is None:
+            op = _OPS[func] = _Op(func)
+        if op.exact:
+            return func(*args, **kwargs)
+        amplitude = self._amplitude
+        if op.contraction:
+            amplitude *= max(1.0, math.sqrt(_terms(op.name, args)) / 8)
+            writes = _written(func, args, kwargs) if op.mutable else []
+            if op.running:
+                writes = _floating(args[3:5])
+            if op.name == "binary_cross_entropy":  # it refuses what is not a probability
+                args = (self._moved(args[0], amplitude, writes).clamp_(0, 1), *args[1:])
+            else:
+                args = tuple([self._moved(item, amplitude, writes) for item in args])
+            if kwargs:
+                kwargs = {key: self._moved(item, amplitude, writes) for key, item in kwargs.items()}
+        out = func(*args, **kwargs)
+        if op.mutable:
+            for tensor in _written(func, args, kwargs):
+                if tensor.ndim or not _counts(op.name, args):
+                    self._move(tensor, amplitude)
+            return out
+        if op.running and args[5]:
+            for tensor in args[3:5]:
+                if tensor is not None:
+                    self._move(tensor, amplitude)
+        for tensor in _floating(out):
+            self._move(tensor, amplitude)
+            if op.within:
+                tensor.clamp_(*op.within)
+        if op.difference:
+            self._blur(out, _subtracted(op.name, args, kwargs), amplitude)
+        elif op.single and out.dtype == torch.float64:
+            places = _carrying_single(op.name, args)
+            if places is not None:
+                moved = out.clone()
+                self._move(moved, _SINGLE)
+                out.copy_(torch.where(places, moved, out))
+        return out
+
+    def _noise(self, tensor: Tensor) -> Tensor:
+        """Numbers between -1 and 1 in a tensor's shape, from a pool that is drawn once."""
+        count = tensor.numel()
+        pool = self._pools.get(tensor.dtype)
+        if pool is None or pool.numel() < 2 * count:
+            if count > _POOL:
+                return torch.empty_like(tensor).uniform_(-1, 1, generator=self._generator)
+            size = max(4096, min(2 * _POOL, 4 * count))
+            pool = torch.empty(size, dtype=tensor.dtype).uniform_(-1, 1, generator=self._generator)
+            self._pools[tensor.dtype] = pool
+        self._at = (self._at * 1103515245 + 12345) & 0x7FFFFFFF
+        start = self._at % (pool.numel() - count + 1)
+        return pool[start : start + count].view(tensor.shape)
+
+    def _move(self, tensor: Tensor, amplitude: float) -> None:
+        # by a factor: an infinity stays one
+        noise = self._noise(tensor)
+        tensor.mul_(torch.add(1.0, noise, alpha=amplitude * torch.finfo(tensor.dtype).eps))
+
+    def _blur(self, tensor: Tensor, subtracted: Tensor, amplitude: float) -> None:
+        """Move a difference by the last bit of what was subtracted; its sign stays."""
+        if not subtracted.numel():
+            return
+        size = subtracted.abs()
+        size = size if tensor.shape == size.shape else size.mean()
+        moved = torch.addcmul(tensor, self._noise(tensor), size, value=amplitude * torch.finfo(tensor.dtype).eps)
+        tensor.copy_(torch.where(torch.sign(moved) == -torch.sign(tensor), tensor / 2, moved))
+
+    def _moved(self, value: Any, amplitude: float, writes: list[Tensor]) -> Any:
+        if isinstance(value, Tensor):
+            if not value.is_floating_point() or any(value is written for written in writes):
+                return value
+            copy = value.detach().clone()
+            self._move(copy, amplitude)
+            return copy
+        if isinstance(value, (list, tuple)) and value and isinstance(value[0], Tensor):
+            return type(value)([self._moved(item, amplitude, writes) for item in value])
+        return value
+
+
+class Nudging(TorchDispatchMode):
+    """Moves the inputs of ops with kinks off the kink, where they lie exactly on it: the other branch is taken.
+
+    Parameters
+    ----------
+    direction : 1 or -1
+    near : how far from the kink an input may lie, in units in the last place of the tensor's largest magnitude
+
+    Attributes
+    ----------
+    found : list of (op name, number of elements, first flat index)
+    """
+
+    def __init__(self, direction: int, near: float = 0.0):
+        super().__init__()
+        self._direction = direction
+        self._near = near
+        self.found: list[tuple[str, int, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = _name(func)
+        if args and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            places = self._places(name, args)
+            if places is not None and bool(places.any()):
+                at = places.flatten().nonzero().flatten()
+                self.found.append((name.rstrip("_"), int(at.numel()), int(at[0])))
+                args = (self._nudged(name, args[0], places), *args[1:])
+        return func(*args, **kwargs)
+
+    def _places(self, name: str, args: Any) -> Tensor | None:
+        tensor = args[0]
+        if tensor.numel() == 0:
+            return None
+        eps = torch.finfo(tensor.dtype).eps
+        reach = self._near * eps * tensor.abs().max()
+        if name in _KINKED:
+            kinks = [value for value in args[1:] if isinstance(value, (int, float))] or _KINKED[name]
+            near = [(tensor - kink).abs() <= reach for kink in kinks]
+            return torch.stack(near).any(0)
+        if name in _TIED and len(args) > 1 and isinstance(args[1], (int, list, tuple)) and tensor.ndim:
+            dim = args[1] if name in ("max", "min", "amax", "amin") else -1
+            extreme = tensor.amax(dim, keepdim=True) if not name.endswith("min") else tensor.amin(dim, keepdim=True)
+            tied = (tensor - extreme).abs() <= reach
+            several = tied.sum(dim, keepdim=True) > 1
+            return tied & several
+        if name in ("maximum", "minimum") and isinstance(args[1], Tensor):
+            return (
+                torch.broadcast_to((tensor - args[1]).abs() <= reach, tensor.shape)
+                if (torch.broadcast_shapes(tensor.shape, args[1].shape) == tensor.shape)
+                else None
+            )
+        return None
+
+    def _nudged(self, name: str, tensor: Tensor, places: Tensor) -> Tensor:
+        eps = torch.finfo(tensor.dtype).eps
+        size = max(self._near, 1.0) * 2 * eps * float(tensor.abs().max() or 1.0)
+        if name in _TIED and name not in ("maximum", "minimum"):  # order the tied ones, one way or the other
+            ladder = torch.arange(tensor.numel(), dtype=tensor.dtype).reshape(tensor.shape) / tensor.numel()
+            return torch.where(places, tensor + self._direction * size * (1 + ladder), tensor)
+        return torch.where(places, tensor + self._direction * size, tensor)
+
+
+def _name(func: Any) -> str:
+    return func._schema.name.partition("::")[2]
+
+
+class _Op:
+    """What must be known about one op, found out once."""
+
+    __slots__ = ("contraction", "difference", "exact", "mutable", "name", "running", "single", "within")
+
+    def __init__(self, func: Any):
+        name = self.name = _name(func)
+        random = torch.Tag.nondeterministic_seeded in func.tags
+        self.exact = getattr(func, "is_view", False) or name in _EXACT or random
+        self.contraction = name in _CONTRACTIONS or torch.Tag.reduction in func.tags
+        self.mutable = bool(func._schema.is_mutable)
+        self.running = name in _RUNNING
+        self.difference = name in _DIFFERENCES
+        self.single = name in ("hardsigmoid_backward", "elu_backward", "binary_cross_entropy_backward")
+        self.within = _RANGES.get(name)
+
+
+_OPS: dict[Any, _Op] = {}
+
+
+def _terms(name: str, args: Any) -> int:
+    """How many terms one element of the result adds up."""
+    tensors = [item for item in args if isinstance(item, Tensor)]
+    if not tensors:
+        return 1
+    first = tensors[0]
+    if name in ("addmm", "baddbmm", "addmv", "addbmm") and len(tensors) > 1:
+        first = tensors[1]
+    if name in ("convolution", "_convolution"):
+        return max(1, tensors[1].numel() // max(1, tensors[1].shape[0]))
+    if name == "convolution_backward":
+        gradient = tensors[0]
+        return max(1, gradient.numel() // max(1, gradient.shape[1]))
+    if name in ("mm", "bmm", "addmm", "baddbmm", "mv", "addmv", "dot", "linear", "matmul", "addbmm"):
+        return int(first.shape[-1]) if first.ndim else 1
+    dims = next(
+        (item for item in args[1:] if isinstance(item, (list, tuple)) and all(type(d) is int for d in item)), ()
+    )
+    if name in ("sum", "mean", "var", "var_mean", "linalg_vector_norm", "norm", "nansum") and dims and first.ndim:
+        return math.prod(first.shape[dim] for dim in dims if -first.ndim <= dim < first.ndim)
+    if name.startswith(("_softmax", "_log_softmax", "native_layer_norm", "logsumexp", "cumsum", "_fused_rms")):
+        return int(first.shape[-1]) if first.ndim else 1
+    return max(1, first.numel())
+
+
+def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:
+    """What has the size of the terms that a fused op subtracts from each other."""
+    if (
+        name == "gelu_backward" and kwargs.get("approximate") == "tanh"
+    ):  # x (1 - tanh(u)^2) u', u' = 0.8 (1 + 0.134 x^2)
+        gradient, x = args[0], args[1]
+        return gradient * (1 + 0.4 * x.abs() * (1 + 0.134 * x * x))
+    subtracted: Tensor = args[0]
+    return subtracted
+
+
+def _carrying_single(name: str, args: Any) -> Tensor | None:
+    """Where a float64 kernel computes with a float32 constant: 1/6, 1/alpha, and BCE's bound of 1e-12."""
+    if name == "hardsigmoid_backward" or (name == "elu_backward" and args[3] != 1):
+        return torch.ones_like(args[0], dtype=torch.bool)
+    if name == "binary_cross_entropy_backward":
+        probability = args[1]
+        return (1 - probability) * probability < 2e-12
+    return None
+
+
+def _counts(name: str, args: Any) -> bool:
+    """Whether an op on a lone number is a step counter's: a whole number is added."""
+    return name in ("add_", "_foreach_add_") and len(args) > 1 and isinstance(args[1], (int, float))
+
+
+def _written(func: Any, args: Any, kwargs: Any) -> list[Tensor]:
+    """The floating tensors that an op writes to, as its schema says."""
+    if not func._schema.is_mutable:
+        return []
+    found: list[Tensor] = []
+    for position, argument in enumerate(func._schema.arguments):
+        if argument.alias_info is not None and argument.alias_info.is_write:
+            value = args[position] if position < len(args) else kwargs.get(argument.name)
+            found += _floating(value)
+    return found
+
+
+def _floating(value: Any) -> list[Tensor]:
+    if isinstance(value, Tensor):
+        return [value] if value.is_floating_point() and not value.is_sparse else []
+    if isinstance(value, (list, tuple)):
+        return [tensor for item in value for tensor in _floating(item)]
+    return []

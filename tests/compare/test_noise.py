@@ -1,0 +1,194 @@
+"""Stochastic arithmetic: what is moved, by how much, and what is not."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from compare.noise import Nudging, Perturbing
+
+X = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 30)))
+
+
+def moved(function, *inputs, seed=0, amplitude=1.0):
+    """The largest relative change of an op's result under noise, in units in the last place."""
+    plain = function(*inputs)
+    with Perturbing(seed, amplitude):
+        noisy = function(*inputs)
+    eps = torch.finfo(plain.dtype).eps
+    return float(((noisy - plain).abs() / (plain.abs() + 1e-300)).max()) / eps
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16])
+def test_a_result_moves_by_the_last_bit_of_its_own_dtype(dtype):
+    found = moved(torch.exp, X.to(dtype))
+    assert 0.2 < found <= 2.0  # where the mantissa is near two a unit in the last place is half of eps
+
+
+def test_the_same_seed_gives_the_same_noise_and_another_another():
+    def noisy(seed):
+        with Perturbing(seed):
+            return torch.tanh(X) @ X.T
+
+    assert torch.equal(noisy(1), noisy(1))
+    assert not torch.equal(noisy(1), noisy(2))
+
+
+def test_the_stream_of_random_numbers_is_left_alone():
+    torch.manual_seed(3)
+    plain = torch.rand(4)
+    torch.manual_seed(3)
+    with Perturbing(0):
+        torch.exp(X)
+        assert torch.equal(torch.rand(4), plain)
+
+
+EXACT = {
+    "a copy": lambda x: x.clone(),
+    "a selection": lambda x: x[3:7, ::2],
+    "gathered rows": lambda x: x[torch.tensor([3, 1, 1])],
+    "a view": lambda x: x.T.reshape(-1),
+    "a joined tensor": lambda x: torch.cat([x, x]),
+    "relu": torch.relu,
+    "a maximum": lambda x: x.max(1).values,
+    "a clip": lambda x: x.clamp(-0.5, 0.5),
+    "a mask": lambda x: torch.where(x > 0, x, torch.zeros(())),
+    "an absolute value": torch.abs,
+    "sorted": lambda x: x.sort(1).values,
+    "a fill": lambda x: torch.full_like(x, 0.1),
+    "padding": lambda x: nn.functional.pad(x, (1, 1)),
+}
+
+
+@pytest.mark.parametrize("op", EXACT)
+def test_what_copies_selects_or_compares_is_exact(op):
+    assert moved(EXACT[op], X) == 0.0
+
+
+def test_integers_and_step_counters_are_exact():
+    step = torch.zeros(())
+    with Perturbing(0):
+        step += 1
+        assert torch.equal(torch.arange(5) + 1, torch.tensor([1, 2, 3, 4, 5]))
+    assert step == 1.0
+
+
+def test_the_operands_of_a_sum_are_moved_not_only_its_result():
+    """The terms cancel: one unit in the last place of the *result* would be nothing."""
+    terms = torch.cat([X.flatten(), -X.flatten()])
+    plain = terms.sum()
+    with Perturbing(0):
+        noisy = terms.sum()
+    assert abs(noisy - plain) > 1e-16 * terms.abs().max()
+
+
+def test_a_matrix_product_knows_no_more_than_its_terms():
+    row = torch.cat([X[0], -X[0]])[None]
+    column = torch.ones(60, 1, dtype=torch.float64)
+    with Perturbing(0):
+        assert (row @ column).abs() > 1e-17
+
+
+def test_more_terms_more_noise():
+    """A running sum of n terms loses about sqrt(n) / 8 times as much as a pairwise one."""
+    many = torch.ones(40_000, dtype=torch.float32)
+    assert moved(lambda x: x.sum(), many) > 4 * moved(lambda x: x.sum(), many[:60])
+
+
+def test_operands_are_copied_and_parameters_stay_as_they_are():
+    layer = nn.Linear(30, 4, dtype=torch.float64)
+    before = layer.weight.detach().clone()
+    with Perturbing(0):
+        layer(X).sum().backward()
+    assert torch.equal(layer.weight, before)
+
+
+def test_what_an_op_changes_in_place_is_moved_too():
+    def doubled(x):
+        y = x.clone()
+        y.mul_(1.0)
+        return y
+
+    assert 0.2 < moved(doubled, X) <= 2.0
+
+
+def test_running_statistics_are_moved_though_no_schema_says_that_they_change():
+    def statistics(x):
+        layer = nn.BatchNorm1d(30, dtype=torch.float64)
+        layer(x)
+        return torch.cat([layer.running_mean, layer.running_var])
+
+    assert 0.1 < moved(statistics, X + 5) < 100
+
+
+def test_an_infinity_stays_one():
+    scores = X.clone()
+    scores[:, 0] = -torch.inf
+    with Perturbing(0):
+        found = torch.softmax(scores, 1)
+    assert (found[:, 0] == 0).all()
+    assert found.isfinite().all()
+
+
+def test_a_probability_stays_one():
+    logits = torch.tensor([[800.0, 0.0], [0.0, 800.0]], dtype=torch.float64)
+    with Perturbing(0, 64.0):
+        assert torch.softmax(logits, 1).max() <= 1.0
+        assert torch.sigmoid(logits).max() <= 1.0
+
+
+def test_a_saturated_loss_is_a_difference_of_its_logits():
+    logits = torch.tensor([[30.0, 0.0]], dtype=torch.float64)
+    found = moved(lambda x: nn.functional.cross_entropy(x, torch.tensor([0])), logits)
+    assert found > 1e10  # 1e-13 as the difference of numbers of size 30
+
+
+@pytest.mark.parametrize("optimizer", ["SGD", "Adam", "AdamW", "RMSprop", "Adagrad"])
+def test_an_update_is_moved(optimizer):
+    def stepped(x):
+        parameter = nn.Parameter(x.clone())
+        parameter.grad = x.cos()
+        getattr(torch.optim, optimizer)([parameter], lr=0.1, foreach=False).step()
+        return parameter.detach()
+
+    assert 0.2 < moved(stepped, X) < 1e4
+
+
+# -- kinks ---------------------------------------------------------------------------------------------------------------
+
+
+def slope(function, x, mode):
+    x = x.clone().requires_grad_()
+    with mode:
+        function(x).sum().backward()
+    return x.grad
+
+
+AT_ZERO = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("direction", "wanted"), [(1, [0, 1, 1]), (-1, [0, 0, 1])])
+def test_a_value_on_the_kink_is_moved_to_either_side(direction, wanted):
+    mode = Nudging(direction)
+    assert slope(torch.relu, AT_ZERO, mode).tolist() == wanted
+    assert mode.found == [("relu", 1, 1)]
+
+
+def test_without_a_kink_nothing_is_found():
+    mode = Nudging(1)
+    slope(torch.relu, AT_ZERO + 0.5, mode)
+    assert mode.found == []
+
+
+def test_near_is_counted_in_the_last_place_of_the_largest():
+    x = torch.tensor([1.0, 1e-15, -2.0], dtype=torch.float64)
+    for near, found in ((0.0, []), (16.0, [("relu", 1, 1)])):
+        mode = Nudging(-1, near)
+        slope(torch.relu, x, mode)
+        assert mode.found == found
+
+
+def test_of_tied_values_another_is_chosen():
+    x = torch.tensor([[1.0, 3.0, 3.0]], dtype=torch.float64)
+    chosen = {tuple(slope(lambda t: t.max(1).values, x, Nudging(way)).tolist()[0]) for way in (1, -1)}
+    assert chosen == {(0.0, 1.0, 0.0), (0.0, 0.0, 1.0)}
