@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from tabulate import tabulate
 
+from benchmarks.measuring import calibration_rows
 from benchmarks.training import lockstep_rows, step_rows
 from compare.threads import threads
 
@@ -31,6 +32,13 @@ def main() -> None:
         ):
             headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third"]
             print(f"\n{title}\n{tabulate(rows, headers, floatfmt=('', '', '.1f', '.1f', '.3f', '.3f', '.3f'))}")
+        headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third", "memory A/B"]
+        table = tabulate(
+            calibration_rows(arguments.rounds),
+            headers,
+            floatfmt=("", "", ".1f", ".1f", ".1f", ".1f", ".1f", ".3f"),
+        )
+        print(f"\nMeasuring the noise floors, once per scenario / one bare torch step; floors / values\n{table}")
     if not arguments.quick and importlib.util.find_spec("benchmarks.comparing"):
         print("\nComparing two tensors", flush=True)
         subprocess.run([sys.executable, "-m", "benchmarks.comparing"], check=True)

@@ -17,8 +17,8 @@ import torch_ref.models
 import torch_ref.training
 from benchmarks.timing import in_turn, quartiles, ratio
 from compare.experiments.datasets import load, standardise
-from compare.lockstep import Walker
 from compare.tolerance import Fixed
+from compare.walker import Walker
 
 __all__ = ["lockstep_rows", "step_rows"]
 

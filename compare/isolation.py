@@ -18,7 +18,7 @@ from compare.side import Key, observed
 
 if TYPE_CHECKING:
     from compare.batches import MicroBatch
-    from compare.lockstep import Walker
+    from compare.walker import Walker
 
 __all__ = ["IsolatedStep"]
 

@@ -17,7 +17,7 @@ shrink: near convergence a gradient is the small difference of large sums, and k
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +36,7 @@ HEADROOM = 6.0
 """How many floors honest computations may lie apart: over 1,700 tensors of random networks it was at most 2.9."""
 RUNS = 3
 APPEAL_RUNS = 8
+_REPEATED = frozenset({"forward", "loss"})  # what two runs of one reference must agree on
 _EXACT = frozenset({"init", "schedule"})
 _GIVE_UP = 6  # steps that are measured anew after the first divergence was confirmed
 _DRIFT = 2.0
@@ -65,6 +66,8 @@ class Measured:
         How many steps of the reference have been run to measure, the plain ones included.
     notes : list of str
         What was found out on appeal.
+    unsteady : str
+        Where two runs of the reference put out different values, so that its spread is no floor; empty if nowhere.
     """
 
     name = "measured"
@@ -83,6 +86,7 @@ class Measured:
         self.dtype = np.dtype(dtype)
         self.kinks = kinks
         self.notes: list[str] = []
+        self.unsteady = ""
         self.bare_steps = 0
         self._make = make_expected
         self._steps = steps
@@ -109,10 +113,10 @@ class Measured:
         if self._floors is None and not self._unmeasured:
             try:
                 self.calibrate()
-            except Exception as error:
+            except Exception as raised:
                 self._unmeasured = True
                 self.note(
-                    f"no noise floor: the reference raised when it was run again ({type(error).__name__}: {error}); "
+                    f"no noise floor: the reference raised when it was run again ({type(raised).__name__}: {raised}); "
                     "judged by the fixed tolerance"
                 )
         if self._unmeasured:
@@ -124,13 +128,17 @@ class Measured:
             error = _share(gap, scale)
             return Judgement(error <= allowed, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
         here = checkpoint.step == 1
+        if here and checkpoint.phase in _REPEATED and not self.unsteady:
+            # under a dispatch mode some composites take another path, equal but for rounding
+            self.unsteady = checkpoint.where if abs(floor.scale - scale) > 2.0**10 * self._eps * scale else ""
         actual, expected = (np.asarray(value) for value in pair)
         multiple = floor.multiple(
             actual, expected, gap, same_rows=here or checkpoint.phase not in _BY_ROWS or self._same_rows(checkpoint),
             here=here, enough=min(record, HEADROOM),
         )  # fmt: skip
-        if multiple > HEADROOM and gap <= _DRIFT * self._drift.get((checkpoint.micro_batch, *checkpoint[2:]), 0.0):
-            multiple = HEADROOM  # an appeal has shown as much drift to be honest
+        if multiple > HEADROOM:  # an appeal may have shown as much drift to be honest
+            drift = _DRIFT * self._drift.get((checkpoint.micro_batch, *checkpoint[2:]), 0.0)
+            multiple = HEADROOM * gap / drift if gap <= drift else multiple
         return _judgement(multiple, gap, scale, floor, here=here)
 
     def _floor(self, checkpoint: Checkpoint) -> Floor | None:
@@ -158,6 +166,16 @@ class Measured:
         floor = self._floor(checkpoint)
         return None if floor is None else floor.digits()
 
+    def digits_by_phase(self) -> dict[str, float]:
+        """The same for each phase: the fewest of any tensor in it."""
+        found: dict[str, float] = {}
+        for (_, phase, *_rest), floor in (self._floors or {}).items():
+            if floor.scale:
+                found[phase] = min(found.get(phase, np.inf), floor.digits())
+        if "deposit" in found:  # the first micro-batch's are not kept twice
+            found["accumulated"] = min(found["deposit"], found.get("accumulated", np.inf))
+        return found
+
     @property
     def nbytes(self) -> int:
         """The memory that the floors take."""
@@ -168,18 +186,28 @@ class Measured:
     def calibrate(self) -> None:
         """Measure the floors of the first step; done when the first tensor is judged."""
         micro_batches, widened = self._steps[0], None
-        plain = self.run(None, micro_batches)
+        deciding = _deciding()
+        plain = self.run(None, micro_batches, deciding)
+        if deciding.random:
+            self._repeat(plain, self.run(None, micro_batches, _deciding()))
         if self.dtype.itemsize < 8:
-            widened = self.run(None, micro_batches, widen=True)
+            widened = self.widened(None, micro_batches)
         spreads = {place: Spread(value) for place, value in plain.items()}
         for number in range(RUNS):
-            _take_in(spreads, self.run(None, micro_batches, _perturbing(self._seed * 1009 + number)))
+            mode = _perturbing(self._seed * 1009 + number, decisions=deciding.made)
+            _take_in(spreads, self.run(None, micro_batches, mode))
         if widened:
             _take_in(spreads, widened)
         floors = {place: spread.floor() for place, spread in spreads.items()}
         for (_, phase, *_), floor in floors.items():
             self._usual[phase] = max(self._usual.get(phase, 0.0), floor.relative)
         self._floors = floors
+
+    def _repeat(self, plain: Mapping[Place, np.ndarray], again: Mapping[Place, np.ndarray]) -> None:
+        """Where random numbers are drawn, make sure that a second run draws the same."""
+        for place, value in plain.items():
+            if not self.unsteady and not np.array_equal(value, again[place], equal_nan=True):
+                self.unsteady = Checkpoint(1, *place).where
 
     def run(
         self,
@@ -229,6 +257,14 @@ class Measured:
         for name, value in side.parameters.items():
             found[None, "update", name, 0, ""] = np.asarray(value) - before[name]
         return found
+
+    def widened(self, state: Mapping[str, Any] | None, micro_batches: Sequence[MicroBatch]) -> dict[Place, np.ndarray]:
+        """The same step in float64; nothing, with a note, where the reference cannot be run so."""
+        try:
+            return self.run(state, micro_batches, widen=True)
+        except Exception as raised:
+            self.note(f"the reference cannot be run in float64 ({type(raised).__name__}: {raised})")
+            return {}
 
     def _side(self, widen: bool) -> tuple[Any, Mapping[str, Any]]:
         """A reference to run, and the state in which it was made; one that can be put back is made once."""
@@ -334,12 +370,14 @@ class _Appeal:
         self._plain: dict[Place, np.ndarray] | None = None
         self._floors: dict[Place, Floor] | None = None
         self._wide: dict[Place, np.ndarray] | None = None
-        self._branches: list[tuple[str, dict[Place, np.ndarray]]] | None = None
+        self._deciding = _deciding()
+        self._branches: list[tuple[str, dict[Place, np.ndarray]]] = []
+        self._more_branches = self._tried()
 
     def judged(self, checkpoint: Checkpoint, pair: tuple[Any, Any], before: Judgement) -> Judgement:
         actual, reference = np.asarray(pair[0]), np.asarray(pair[1])
         if self._plain is None:
-            self._plain = self._run()
+            self._plain = self._run(self._deciding)
         place = _place(checkpoint, self._plain)
         plain = self._plain.get(place)
         if plain is None or plain.shape != actual.shape:
@@ -369,7 +407,7 @@ class _Appeal:
         if self._measured.kinks == "either":
             for kink, branch in self._other_branches():
                 other = floor.multiple(actual, branch[place], _gap(actual, branch[place]), same_rows=True, here=True)
-                if other <= HEADROOM:
+                if other <= 2 * HEADROOM:  # a branch is itself a computation with rounding of its own
                     self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
                     return self._agreed(before, checkpoint, other, floor, "kink")
         return _judgement(multiple, before.error * before.scale, before.scale, floor, here=True)
@@ -393,7 +431,7 @@ class _Appeal:
         """The step in float64, where the run is narrower and the reference can be widened."""
         if self._wide is None:
             narrow = self._measured.dtype.itemsize < 8
-            self._wide = self._measured.run(self._state, self._micro_batches, widen=True) if narrow else {}
+            self._wide = self._measured.widened(self._state, self._micro_batches) if narrow else {}
         return self._wide
 
     def _overflowed(
@@ -421,27 +459,40 @@ class _Appeal:
         measured = self._measured
         for number in range(APPEAL_RUNS):
             amplitude = 1.0 if number < APPEAL_RUNS - 2 else 4.0
-            _take_in(spreads, self._run(_perturbing(measured._seed * 1009 + 101 + number, amplitude)))
+            seed = measured._seed * 1009 + 101 + number
+            _take_in(spreads, self._run(_perturbing(seed, amplitude, self._deciding.made)))
         _take_in(spreads, self.widened())
         return {place: spread.floor() for place, spread in spreads.items()}
 
     def _other_branches(self) -> Iterator[tuple[str, dict[Place, np.ndarray]]]:
-        if self._branches is None:
-            from compare.noise import Nudging
+        """Runs of the reference in which something was decided the other way, each with what it was."""
+        for kink, branch in self._branches:
+            yield kink, branch
+        for kink, branch in self._more_branches:
+            self._branches.append((kink, branch))
+            yield kink, branch
 
-            assert self._plain is not None
-            self._branches = []
-            for near in (0.0, 16.0):
-                for direction in (1, -1):
-                    mode = Nudging(direction, near)
-                    branch = self._run(mode)
-                    if mode.found:
-                        name, count, first = mode.found[0]
-                        kink = f"{count} element{'s' * (count > 1)} at the kink of {name} (the first at {first})"
-                        self._branches.append((kink, branch))
-                        middle = {place: (value + self._plain[place]) / 2 for place, value in branch.items()}
-                        self._branches.append((kink, middle))
-        yield from self._branches
+    def _tried(self) -> Iterator[tuple[str, dict[Place, np.ndarray]]]:
+        from compare.kinks import Deciding, Nudging, changed
+
+        assert self._plain is not None
+        for near in (0.0, 16.0):
+            for direction in (1, -1):
+                mode = Nudging(direction, near)
+                branch = self._run(mode)
+                if mode.found:
+                    name, count, first = mode.found[0]
+                    kink = f"{count} element{'s' * (count > 1)} at the kink of {name} (the first at {first})"
+                    yield kink, branch
+                    yield kink, {place: (value + self._plain[place]) / 2 for place, value in branch.items()}
+        for number in range(APPEAL_RUNS):
+            deciding = Deciding()
+            with ExitStack() as stack:
+                stack.enter_context(_perturbing(self._measured._seed * 1009 + 501 + number, 1.0 + number % 4))
+                branch = self._run(deciding)
+            kink = changed(self._deciding.made, deciding.made)
+            if kink:
+                yield kink, branch
 
 
 def _place(checkpoint: Checkpoint, known: Mapping[Place, Any]) -> Place:
@@ -476,10 +527,16 @@ def _take_in(spreads: Mapping[Place, Spread], rerun: Mapping[Place, np.ndarray])
             spread.add(value)
 
 
-def _perturbing(seed: int, amplitude: float = 1.0) -> Any:
+def _perturbing(seed: int, amplitude: float = 1.0, decisions: Any = None) -> Any:
     from compare.noise import Perturbing
 
-    return Perturbing(seed, amplitude)
+    return Perturbing(seed, amplitude, decisions)
+
+
+def _deciding() -> Any:
+    from compare.kinks import Deciding
+
+    return Deciding()
 
 
 def _single_tensor(side: Any) -> None:

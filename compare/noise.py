@@ -11,13 +11,16 @@ So their operands are moved as well, and by more the more terms there are: a run
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["Nudging", "Perturbing"]
+from compare.kinks import DECIDING, Decision, is_decision, name_of, on_one_side
+
+__all__ = ["Perturbing"]
 
 _EXACT = frozenset(
     """
@@ -73,29 +76,6 @@ _POOL = 1 << 20
 _SINGLE = 2.0**29
 """The last bit of float32 in units of float64's: kernels of PyTorch that carry a float32 constant into float64."""
 
-_KINKED: dict[str, tuple[float, ...]] = {
-    "relu": (0.0,),
-    "relu_": (0.0,),
-    "threshold": (0.0,),
-    "leaky_relu": (0.0,),
-    "leaky_relu_": (0.0,),
-    "_prelu_kernel": (0.0,),
-    "abs": (0.0,),
-    "sign": (0.0,),
-    "elu": (0.0,),
-    "hardtanh": (-1.0, 1.0),
-    "hardsigmoid": (-3.0, 3.0),
-    "hardswish": (-3.0, 3.0),
-    "clamp_min": (0.0,),
-    "clamp": (0.0, 1.0, -1.0, 6.0),
-    "hardshrink": (-0.5, 0.5),
-    "softshrink": (-0.5, 0.5),
-}
-"""Elementwise ops with kinks where their arguments do not say where."""
-
-_TIED = frozenset({"max", "min", "amax", "amin", "maximum", "minimum", "max_pool2d_with_indices", "topk", "sort"})
-"""Ops that choose one of several equal values."""
-
 
 class Perturbing(TorchDispatchMode):
     """Moves every floating-point result by up to ``amplitude`` units in the last place.
@@ -106,6 +86,9 @@ class Perturbing(TorchDispatchMode):
         The same seed gives the same noise.
     amplitude : float
         1 for the last bit.
+    decisions : list, optional
+        What :class:`compare.kinks.Deciding` noted in a plain run of the same ops. A tie, or a value on a kink, is then
+        decided as it was there, so that the noise is that of one branch and not the step between two.
     """
 
     @classmethod
@@ -113,8 +96,9 @@ class Perturbing(TorchDispatchMode):
         """Nothing is compiled here, and guarding against it costs a tenth of a small run."""
         return False
 
-    def __init__(self, seed: int, amplitude: float = 1.0):
+    def __init__(self, seed: int, amplitude: float = 1.0, decisions: Sequence[Decision] | None = None):
         super().__init__()
+        self._decisions = None if decisions is None else iter(decisions)
         self._generator = torch.Generator().manual_seed(seed)
         self._amplitude = amplitude
         self._pools: dict[torch.dtype, Tensor] = {}
@@ -125,6 +109,25 @@ class Perturbing(TorchDispatchMode):
         op = _OPS.get(func)
         if op is None:
             op = _OPS[func] = _Op(func)
+        if op.decides and self._decisions is not None:
+            return self._decided(func, op, args, kwargs)
+        return self._perturbed(func, op, args, kwargs)
+
+    def _decided(self, func: Any, op: _Op, args: Any, kwargs: Any) -> Any:
+        """Run an op that decides something as it was decided in the plain run, as long as both run the same ops."""
+        assert self._decisions is not None
+        if not is_decision(op.name, args):
+            return self._perturbed(func, op, args, kwargs)
+        decision = next(self._decisions, None)
+        if decision is None or not decision.fits(op.name, args):
+            self._decisions = None
+            return self._perturbed(func, op, args, kwargs)
+        if decision.jumps:
+            return on_one_side(self._perturbed(func, op, args, kwargs), func(*decision.arguments(args), **kwargs))
+        args = decision.arguments(args)
+        return decision.imposed(args, self._perturbed(func, op, args, kwargs))
+
+    def _perturbed(self, func: Any, op: _Op, args: Any, kwargs: Any) -> Any:
         if op.exact:
             return func(*args, **kwargs)
         amplitude = self._amplitude
@@ -203,84 +206,18 @@ class Perturbing(TorchDispatchMode):
         return value
 
 
-class Nudging(TorchDispatchMode):
-    """Moves the inputs of ops with kinks off the kink, where they lie exactly on it: the other branch is taken.
-
-    Parameters
-    ----------
-    direction : 1 or -1
-    near : how far from the kink an input may lie, in units in the last place of the tensor's largest magnitude
-
-    Attributes
-    ----------
-    found : list of (op name, number of elements, first flat index)
-    """
-
-    def __init__(self, direction: int, near: float = 0.0):
-        super().__init__()
-        self._direction = direction
-        self._near = near
-        self.found: list[tuple[str, int, int]] = []
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        name = _name(func)
-        if args and isinstance(args[0], Tensor) and args[0].is_floating_point():
-            places = self._places(name, args)
-            if places is not None and bool(places.any()):
-                at = places.flatten().nonzero().flatten()
-                self.found.append((name.rstrip("_"), int(at.numel()), int(at[0])))
-                args = (self._nudged(name, args[0], places), *args[1:])
-        return func(*args, **kwargs)
-
-    def _places(self, name: str, args: Any) -> Tensor | None:
-        tensor = args[0]
-        if tensor.numel() == 0:
-            return None
-        eps = torch.finfo(tensor.dtype).eps
-        reach = self._near * eps * tensor.abs().max()
-        if name in _KINKED:
-            kinks = [value for value in args[1:] if isinstance(value, (int, float))] or _KINKED[name]
-            near = [(tensor - kink).abs() <= reach for kink in kinks]
-            return torch.stack(near).any(0)
-        if name in _TIED and len(args) > 1 and isinstance(args[1], (int, list, tuple)) and tensor.ndim:
-            dim = args[1] if name in ("max", "min", "amax", "amin") else -1
-            extreme = tensor.amax(dim, keepdim=True) if not name.endswith("min") else tensor.amin(dim, keepdim=True)
-            tied = (tensor - extreme).abs() <= reach
-            several = tied.sum(dim, keepdim=True) > 1
-            return tied & several
-        if name in ("maximum", "minimum") and isinstance(args[1], Tensor):
-            return (
-                torch.broadcast_to((tensor - args[1]).abs() <= reach, tensor.shape)
-                if (torch.broadcast_shapes(tensor.shape, args[1].shape) == tensor.shape)
-                else None
-            )
-        return None
-
-    def _nudged(self, name: str, tensor: Tensor, places: Tensor) -> Tensor:
-        eps = torch.finfo(tensor.dtype).eps
-        size = max(self._near, 1.0) * 2 * eps * float(tensor.abs().max() or 1.0)
-        if name in _TIED and name not in ("maximum", "minimum"):  # order the tied ones, one way or the other
-            ladder = torch.arange(tensor.numel(), dtype=tensor.dtype).reshape(tensor.shape) / tensor.numel()
-            return torch.where(places, tensor + self._direction * size * (1 + ladder), tensor)
-        return torch.where(places, tensor + self._direction * size, tensor)
-
-
-def _name(func: Any) -> str:
-    return func._schema.name.partition("::")[2]
-
-
 class _Op:
     """What must be known about one op, found out once."""
 
-    __slots__ = ("contraction", "difference", "exact", "mutable", "name", "running", "single", "within")
+    __slots__ = ("contraction", "decides", "difference", "exact", "mutable", "name", "running", "single", "within")
 
     def __init__(self, func: Any):
-        name = self.name = _name(func)
+        name = self.name = name_of(func)
         random = torch.Tag.nondeterministic_seeded in func.tags
         self.exact = getattr(func, "is_view", False) or name in _EXACT or random
         self.contraction = name in _CONTRACTIONS or torch.Tag.reduction in func.tags
         self.mutable = bool(func._schema.is_mutable)
+        self.decides = name in DECIDING
         self.running = name in _RUNNING
         self.difference = name in _DIFFERENCES
         self.single = name in ("hardsigmoid_backward", "elu_backward", "binary_cross_entropy_backward")

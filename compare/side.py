@@ -77,7 +77,8 @@ def observed(side: Any, phase: str, terms: Any = None) -> dict[Key, Any] | None:
     if phase == "backward":
         return _as_is(getattr(side, "activation_gradients", None))
     if phase == "deposit":
-        return _by_name(getattr(side, "deposits", None))
+        deposits = getattr(side, "deposits", None)
+        return _by_name({**dict.fromkeys(side.parameters), **deposits}) if deposits else None
     if phase in ("accumulated", "clip"):
         found = _by_name(side.gradients)
         if phase == "clip" and found is not None:

@@ -59,6 +59,8 @@ class Divergence:
     nearer : str
         Which side is nearer to the reference's value in float64, ``"actual"`` or ``"expected"``; empty where that was
         not measured.
+    digits : float or None
+        On how many decimal digits any honest computation of this checkpoint can be expected to agree.
     """
 
     checkpoint: Checkpoint
@@ -68,6 +70,7 @@ class Divergence:
     judgement: Judgement
     causes: tuple[Cause, ...] = ()
     nearer: str = ""
+    digits: float | None = None
 
     @property
     def own_or_inherited(self) -> str:
@@ -107,6 +110,8 @@ class Coverage:
     only_actual, only_expected : what one side alone showed, as ``"phase: name"``
     blind_spots : which mistakes could not have shown in this run, in sentences
     notes : what else a reader should know
+    digits : per phase, on how many decimal digits any honest computation of its tensors can be expected to agree, by
+        the measured floors: the fewest of any tensor
     """
 
     phases: dict[str, PhaseCoverage] = field(default_factory=dict)
@@ -114,6 +119,7 @@ class Coverage:
     only_expected: list[str] = field(default_factory=list)
     blind_spots: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    digits: dict[str, float] = field(default_factory=dict)
 
     def phase(self, phase: str) -> PhaseCoverage:
         return self.phases.setdefault(phase, PhaseCoverage())

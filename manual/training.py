@@ -221,6 +221,7 @@ class Side(_Update):
         self.draws: dict[tuple[str, int], Array] = {}
         self.total_norm = None
         self._weight = 1.0
+        self._widened = False
         self._named = dict(module.named_parameters())
         self._recorder = Recorder(module, self._recorded, self._drawn) if observe else None
         for name, parameter in self._named.items():
@@ -238,6 +239,8 @@ class Side(_Update):
         The unweighted terms: ``data`` (the mean), ``denominator``, ``penalty`` and ``total``.
         """
         inputs, target = micro_batch
+        if self._widened:
+            inputs, target = _widened(inputs), _widened(target)
         recorder = self._recorder
         for records in (self.inputs, self.activations, self.activation_gradients, self.deposits, self.draws):
             records.clear()
@@ -259,6 +262,13 @@ class Side(_Update):
         backward([total])
         self._hand_out("accumulated", self.gradients)
         return terms
+
+    def widen(self) -> None:
+        """Turn a fresh side into float64: parameters, buffers, and the micro-batches that it will be given."""
+        self.module.to(np.float64)
+        if isinstance(self.loss, Module):
+            self.loss.to(np.float64)
+        self._widened = True
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -353,6 +363,14 @@ class ClassicSide(_Update):
         self.deposits: dict[str, Array] = {}
         self.total_norm = None
 
+    def widen(self) -> None:
+        """Turn a fresh side into float64: the model, its parameters, and the micro-batches that it will be given."""
+        for parameter in self._named.values():
+            parameter.data = parameter.data.astype(np.float64, copy=False)
+            parameter.grad = None
+        self.model.dtype = np.dtype(np.float64)
+        self.model.parameters.update(self.parameters)
+
     def accumulate(self, micro_batch: tuple[Any, Any], weight: float) -> dict[str, float]:
         """Evaluate one micro-batch and add ``weight`` times its gradient; returns the unweighted loss terms."""
         found = self.model.evaluate(*micro_batch)
@@ -374,3 +392,9 @@ class ClassicSide(_Update):
         self._hand_out("deposit", self.deposits)
         self._hand_out("accumulated", self.gradients)
         return dict(found.loss)
+
+
+def _widened(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(_widened(item) for item in value)
+    return value.astype(np.float64) if isinstance(value, np.ndarray) and value.dtype.kind == "f" else value

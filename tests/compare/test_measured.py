@@ -259,6 +259,35 @@ def test_a_reference_that_cannot_be_run_again_is_judged_by_the_table_and_says_so
     ]
 
 
+def test_a_reference_that_draws_anew_is_not_trusted_with_its_own_spread():
+    expected, steps = regression()
+
+    def drawing():
+        side = expected()
+        side.module.register_forward_hook(lambda module, args, output: output + 0.01 * torch.randn_like(output))
+        return side
+
+    torch.manual_seed(0)
+    found = lockstep(drawing, drawing, steps)
+    assert found.outcome == "abstained"
+    assert found.reason.startswith("nondeterminism: two runs of the")
+    assert "step 1" in found.reason
+
+
+def test_a_reference_that_cannot_be_widened_says_so():
+    expected, steps = regression("float32")
+
+    def narrow():
+        side = expected()
+        half = torch.full((1,), 0.5)
+        side.loss = lambda output, target: F.linear(output - target, half[None]).square().mean()
+        return side
+
+    found = lockstep(narrow, narrow, steps)
+    assert found.outcome == "equivalent"
+    assert found.coverage.notes[0].startswith("the reference cannot be run in float64 (RuntimeError: ")
+
+
 def test_which_side_is_nearer_to_the_truth():
     expected, steps = regression("float32")
     found = lockstep(lambda: spoiled("weight", 2, 1e-3)(expected(), 30), expected, steps, diagnose=False)

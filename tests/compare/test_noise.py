@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from compare.noise import Nudging, Perturbing
+from compare.noise import Perturbing
 
 X = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 30)))
 
@@ -152,43 +152,3 @@ def test_an_update_is_moved(optimizer):
         return parameter.detach()
 
     assert 0.2 < moved(stepped, X) < 1e4
-
-
-# -- kinks ---------------------------------------------------------------------------------------------------------------
-
-
-def slope(function, x, mode):
-    x = x.clone().requires_grad_()
-    with mode:
-        function(x).sum().backward()
-    return x.grad
-
-
-AT_ZERO = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64)
-
-
-@pytest.mark.parametrize(("direction", "wanted"), [(1, [0, 1, 1]), (-1, [0, 0, 1])])
-def test_a_value_on_the_kink_is_moved_to_either_side(direction, wanted):
-    mode = Nudging(direction)
-    assert slope(torch.relu, AT_ZERO, mode).tolist() == wanted
-    assert mode.found == [("relu", 1, 1)]
-
-
-def test_without_a_kink_nothing_is_found():
-    mode = Nudging(1)
-    slope(torch.relu, AT_ZERO + 0.5, mode)
-    assert mode.found == []
-
-
-def test_near_is_counted_in_the_last_place_of_the_largest():
-    x = torch.tensor([1.0, 1e-15, -2.0], dtype=torch.float64)
-    for near, found in ((0.0, []), (16.0, [("relu", 1, 1)])):
-        mode = Nudging(-1, near)
-        slope(torch.relu, x, mode)
-        assert mode.found == found
-
-
-def test_of_tied_values_another_is_chosen():
-    x = torch.tensor([[1.0, 3.0, 3.0]], dtype=torch.float64)
-    chosen = {tuple(slope(lambda t: t.max(1).values, x, Nudging(way)).tolist()[0]) for way in (1, -1)}
-    assert chosen == {(0.0, 1.0, 0.0), (0.0, 0.0, 1.0)}

@@ -1,0 +1,240 @@
+"""Kinks and ties: where values decide, what they decided, and what the other branch would give.
+
+At ReLU's zero, at a tie in ``max``, at the end of a clip, two honest computations may take different branches, and both
+are right. Three things follow. A noise floor is the noise of *one* branch: :class:`Deciding` notes what a plain run
+decided, so that a perturbed one can decide alike. The other branch is looked for only where a difference asks for it:
+:class:`Nudging` moves what lies on a kink to either side, and noise without the decisions changes what lies within
+rounding of one. And what agrees with a branch is annotated, not alarmed about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+__all__ = ["DECIDING", "Deciding", "Decision", "Nudging", "changed", "is_decision", "name_of", "on_one_side"]
+
+_KINKED: dict[str, tuple[float, ...]] = {
+    "relu": (0.0,),
+    "relu_": (0.0,),
+    "threshold": (0.0,),
+    "leaky_relu": (0.0,),
+    "leaky_relu_": (0.0,),
+    "_prelu_kernel": (0.0,),
+    "abs": (0.0,),
+    "sign": (0.0,),
+    "elu": (0.0,),
+    "hardtanh": (-1.0, 1.0),
+    "hardsigmoid": (-3.0, 3.0),
+    "hardswish": (-3.0, 3.0),
+    "clamp_min": (0.0,),
+    "clamp": (0.0, 1.0, -1.0, 6.0),
+    "hardshrink": (-0.5, 0.5),
+    "softshrink": (-0.5, 0.5),
+}
+"""Elementwise ops with kinks where their arguments do not say where."""
+
+_TIED = frozenset({"max", "min", "amax", "amin", "maximum", "minimum", "max_pool2d_with_indices", "topk", "sort"})
+"""Ops that choose one of several equal values."""
+
+_COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isclose"})
+_CHOICES = frozenset(
+    {"max", "min", "topk", "sort", "kthvalue", "median", "mode", "argmax", "argmin", "argsort"}
+    | {"max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d"}
+)
+_SIDES = {
+    **dict.fromkeys(("threshold_backward", "leaky_relu_backward", "hardtanh_backward", "hardsigmoid_backward"), 1),
+    **dict.fromkeys(("hardswish_backward", "softshrink_backward", "hardshrink_backward", "_prelu_kernel_backward"), 1),
+    "multi_margin_loss_backward": 1,
+    **dict.fromkeys(("sgn", "sign", "heaviside", "floor", "ceil", "round", "trunc"), 0),
+    "elu_backward": 5,
+}
+"""Ops whose result jumps where an argument passes a kink, and that argument's position."""
+
+_PASSING = frozenset({"hardshrink", "threshold"})
+"""Ops that let a value pass or put another in its place."""
+
+DECIDING = _COMPARISONS | _CHOICES | _PASSING | frozenset(_SIDES)
+"""Every op that may decide something."""
+
+
+def name_of(func: Any) -> str:
+    """The name of an op without its namespace and overload."""
+    found: str = func._schema.name.partition("::")[2]
+    return found
+
+
+def is_decision(name: str, args: Sequence[Any]) -> bool:
+    """Whether this call decides by floating-point values."""
+    if name not in DECIDING or not any(isinstance(item, Tensor) and item.is_floating_point() for item in args):
+        return False
+    return name not in ("max", "min") or len(args) > 1
+
+
+@dataclass
+class Decision:
+    """What one op decided: a comparison, chosen indices, what passed, or on which side of a kink an argument lies."""
+
+    name: str
+    shape: torch.Size
+    results: list[Tensor] = field(default_factory=list)
+    position: int | None = None
+    argument: Tensor | None = None
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the result jumps where the argument passes a kink, and depends on it elsewhere too."""
+        return bool(self.position)
+
+    def fits(self, name: str, args: Sequence[Any]) -> bool:
+        return self.name == name and isinstance(args[0], Tensor) and args[0].shape == self.shape
+
+    def arguments(self, args: Sequence[Any]) -> tuple[Any, ...]:
+        """The arguments with the one that decides as it was, where the result is nothing but the decision."""
+        if self.position is None:
+            return tuple(args)
+        return (*args[: self.position], self.argument, *args[self.position + 1 :])
+
+    def imposed(self, args: Sequence[Any], out: Any) -> Any:
+        """The result with what was decided as it was."""
+        if self.argument is not None and self.position is None:
+            return torch.where(self.argument == self.results[0], args[0], self.results[0])
+        if not self.results:
+            return out
+        if isinstance(out, Tensor):
+            return self.results[0].clone()
+        kept = iter(self.results)
+        return type(out)(
+            next(kept).clone() if isinstance(item, Tensor) and not item.is_floating_point() else item for item in out
+        )
+
+
+def changed(one: Sequence[Decision], other: Sequence[Decision]) -> str:
+    """The first op that decided differently in two runs of the same ops, with how many elements; empty if none did."""
+    for a, b in zip(one, other, strict=False):
+        if a.name != b.name or a.shape != b.shape:
+            break
+        if a.argument is not None and b.argument is not None:
+            differ = (a.argument > 0) != (b.argument > 0)
+        elif a.results and a.results[0].shape == b.results[0].shape:
+            differ = a.results[0] != b.results[0]
+        else:
+            continue
+        count = int(differ.sum())
+        if count:
+            first = int(differ.flatten().nonzero()[0])
+            name = a.name.removesuffix("_backward").replace("threshold", "relu")
+            return f"{count} element{'s' * (count > 1)} within rounding of the kink of {name} (the first at {first})"
+    return ""
+
+
+def on_one_side(noisy: Any, decided: Any) -> Any:
+    """The noisy result, but the decided one where they lie a step apart and not a rounding."""
+    if not isinstance(noisy, Tensor):
+        return type(noisy)(on_one_side(*pair) if pair[0] is not None else None for pair in zip(noisy, decided))  # noqa: B905
+    near = (noisy - decided).abs() <= 2.0**-10 * torch.maximum(noisy.abs(), decided.abs())
+    return torch.where(near, noisy, decided)
+
+
+class Deciding(TorchDispatchMode):
+    """Notes every decision that floating-point values make, in the order in which they are made.
+
+    Attributes
+    ----------
+    made : list of Decision
+    random : bool
+        Whether an op has drawn random numbers.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[Decision] = []
+        self.random = False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name = name_of(func)
+        self.random = self.random or torch.Tag.nondeterministic_seeded in func.tags
+        if not is_decision(name, args):
+            return func(*args, **(kwargs or {}))
+        decision = Decision(name, args[0].shape if isinstance(args[0], Tensor) else torch.Size())
+        if name in _SIDES:
+            decision.position = _SIDES[name]
+            decision.argument = args[decision.position].clone()
+            self.made.append(decision)
+            return func(*args, **(kwargs or {}))
+        self.made.append(decision)
+        out = func(*args, **(kwargs or {}))
+        if name in _PASSING:
+            decision.argument, decision.results = args[0].clone(), [out.clone()]
+            return out
+        results = out if isinstance(out, (tuple, list)) else [out]
+        decision.results = [item.clone() for item in results if not item.is_floating_point()]
+        return out
+
+
+class Nudging(TorchDispatchMode):
+    """Moves the inputs of ops with kinks off the kink, where they lie exactly on it: the other branch is taken.
+
+    Parameters
+    ----------
+    direction : 1 or -1
+    near : how far from the kink an input may lie, in units in the last place of the tensor's largest magnitude
+
+    Attributes
+    ----------
+    found : list of (op name, number of elements, first flat index)
+    """
+
+    def __init__(self, direction: int, near: float = 0.0):
+        super().__init__()
+        self._direction = direction
+        self._near = near
+        self.found: list[tuple[str, int, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = name_of(func)
+        if args and isinstance(args[0], Tensor) and args[0].is_floating_point():
+            places = self._places(name, args)
+            if places is not None and bool(places.any()):
+                at = places.flatten().nonzero().flatten()
+                self.found.append((name.rstrip("_"), int(at.numel()), int(at[0])))
+                args = (self._nudged(name, args[0], places), *args[1:])
+        return func(*args, **kwargs)
+
+    def _places(self, name: str, args: Any) -> Tensor | None:
+        tensor = args[0]
+        if tensor.numel() == 0:
+            return None
+        eps = torch.finfo(tensor.dtype).eps
+        reach = self._near * eps * tensor.abs().max()
+        if name in _KINKED:
+            kinks = [value for value in args[1:] if isinstance(value, (int, float))] or _KINKED[name]
+            near = [(tensor - kink).abs() <= reach for kink in kinks]
+            return torch.stack(near).any(0)
+        if name in _TIED and len(args) > 1 and isinstance(args[1], (int, list, tuple)) and tensor.ndim:
+            dim = args[1] if name in ("max", "min", "amax", "amin") else -1
+            extreme = tensor.amax(dim, keepdim=True) if not name.endswith("min") else tensor.amin(dim, keepdim=True)
+            tied = (tensor - extreme).abs() <= reach
+            several = tied.sum(dim, keepdim=True) > 1
+            return tied & several
+        if name in ("maximum", "minimum") and isinstance(args[1], Tensor):
+            return (
+                torch.broadcast_to((tensor - args[1]).abs() <= reach, tensor.shape)
+                if (torch.broadcast_shapes(tensor.shape, args[1].shape) == tensor.shape)
+                else None
+            )
+        return None
+
+    def _nudged(self, name: str, tensor: Tensor, places: Tensor) -> Tensor:
+        eps = torch.finfo(tensor.dtype).eps
+        size = max(self._near, 1.0) * 2 * eps * float(tensor.abs().max() or 1.0)
+        if name in _TIED and name not in ("maximum", "minimum"):  # order the tied ones, one way or the other
+            ladder = torch.arange(tensor.numel(), dtype=tensor.dtype).reshape(tensor.shape) / tensor.numel()
+            return torch.where(places, tensor + self._direction * size * (1 + ladder), tensor)
+        return torch.where(places, tensor + self._direction * size, tensor)

@@ -1,0 +1,114 @@
+"""Kinks and ties: what values decide is noted and imposed, and either branch can be had."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from compare.kinks import Deciding, Nudging
+from compare.noise import Perturbing
+
+X = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 5)))
+
+
+def slope(function, x, mode):
+    x = x.clone().requires_grad_()
+    with mode:
+        function(x).sum().backward()
+    return x.grad
+
+
+AT_ZERO = torch.tensor([-1.0, 0.0, 2.0], dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("direction", "wanted"), [(1, [0, 1, 1]), (-1, [0, 0, 1])])
+def test_a_value_on_the_kink_is_moved_to_either_side(direction, wanted):
+    mode = Nudging(direction)
+    assert slope(torch.relu, AT_ZERO, mode).tolist() == wanted
+    assert mode.found == [("relu", 1, 1)]
+
+
+def test_without_a_kink_nothing_is_found():
+    mode = Nudging(1)
+    slope(torch.relu, AT_ZERO + 0.5, mode)
+    assert mode.found == []
+
+
+def test_near_is_counted_in_the_last_place_of_the_largest():
+    x = torch.tensor([1.0, 1e-15, -2.0], dtype=torch.float64)
+    for near, found in ((0.0, []), (16.0, [("relu", 1, 1)])):
+        mode = Nudging(-1, near)
+        slope(torch.relu, x, mode)
+        assert mode.found == found
+
+
+def test_of_tied_values_another_is_chosen():
+    x = torch.tensor([[1.0, 3.0, 3.0]], dtype=torch.float64)
+    chosen = {tuple(slope(lambda t: t.max(1).values, x, Nudging(way)).tolist()[0]) for way in (1, -1)}
+    assert chosen == {(0.0, 1.0, 0.0), (0.0, 0.0, 1.0)}
+
+
+# -- decisions -----------------------------------------------------------------------------------------------------------
+
+TIED = torch.tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]], dtype=torch.float64)
+DECIDED = {
+    # what decides by values that are equal, or on a kink, but for rounding
+    "relu": lambda x: torch.relu(x - x.mean() - (x[0, 0] - x.mean())),
+    "leaky relu": lambda x: F.leaky_relu(x * 3 - x[0, 0] * 3),
+    "a maximum along an axis": lambda x: (x * 1.1).max(1).values,
+    "the largest": lambda x: (x * 1.1).amax(1),
+    "sorted": lambda x: (x * 1.1).sort(1).values * torch.tensor([1.0, 2.0, 3.0]),
+    "the greater of two": lambda x: torch.maximum(x * 1.1, x.flip(1) * 1.1),
+    "a choice": lambda x: torch.where(x * 1.1 > 3.3, x, x * x),
+    "hardshrink": lambda x: F.hardshrink(x * 0.1, 0.3),
+    "threshold": lambda x: F.threshold(x * 0.1, 0.3, 0.0),
+    "an absolute value": lambda x: (x * 3 - x[0, 1] * 3).abs(),
+    "a pooled maximum": lambda x: F.max_pool2d(x[None, None] * 1.1, (1, 3)),
+}
+
+
+@pytest.mark.parametrize("case", DECIDED)
+def test_noise_does_not_change_what_was_decided(case):
+    def gradient(mode):
+        x = TIED.clone().requires_grad_()
+        with mode:
+            (DECIDED[case](x) * 7).sum().backward()
+        return x.grad
+
+    deciding = Deciding()
+    plain = gradient(deciding)
+    assert deciding.made
+    for seed in range(5):
+        decided = gradient(Perturbing(seed, decisions=deciding.made))
+        assert (decided - plain).abs().max() < 1e-13
+
+
+def test_without_the_decisions_the_noise_breaks_ties():
+    def gradient(mode):
+        x = TIED.clone().requires_grad_()
+        with mode:
+            (x * 1.1).max(1).values.sum().backward()
+        return x.grad
+
+    found = {tuple(gradient(Perturbing(seed)).flatten().tolist()) for seed in range(8)}
+    assert len({tuple(round(v) for v in one) for one in found}) > 1
+
+
+@pytest.mark.parametrize("op", [lambda x: F.threshold(x, -0.2, 0.0), lambda x: F.hardshrink(x, 0.3)])
+def test_what_passes_keeps_its_noise(op):
+    deciding = Deciding()
+    with deciding:
+        plain = op(X * 1.1)
+    with Perturbing(0, decisions=deciding.made):
+        noisy = op(X * 1.1)
+    assert ((plain != 0) == (noisy != 0)).all()
+    assert 0 < (noisy - plain).abs().max() < 1e-14
+
+
+def test_a_run_of_other_ops_is_decided_anew():
+    deciding = Deciding()
+    with deciding:
+        torch.sort(X)
+    with Perturbing(0, decisions=deciding.made):
+        found = (X * 2).max(1).values
+    assert torch.allclose(found, 2 * X.max(1).values)
