@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
-KINDS = ("experiments", "layers", "losses", "optimizers", "schedulers")
+KINDS = ("experiments", "layers", "losses", "optimizers", "schedulers", "faults", "causes")
 
 
 class Refused(click.ClickException):
@@ -53,7 +53,9 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--micro-batches", type=click.IntRange(min=1), help="Cut each batch into this many."),
         click.option("--optimizer", metavar="NAME", help="Use this torch.optim class at its defaults on both sides."),
         click.option("--sync", type=click.Choice(["free", "step", "module"]), help="How to walk; see the README."),
+        click.option("--tolerance", type=click.Choice(["measured", "fixed"]), default="measured", show_default=True),
         click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True),
+        click.option("--fault", metavar="NAME", help="Plant this mistake; `gradlock list faults` shows them."),
         click.option("--fail-fast", is_flag=True, help="Stop a walk after the step of its first divergence."),
         click.option("--json", "json_path", metavar="FILE", help="Write a JSON report; - is standard output."),
         click.option(
@@ -104,14 +106,29 @@ def run(names: tuple[str, ...], everything: bool, **options: Any) -> int:
 @cli.command(name="list")
 @click.argument("kind", required=False)
 def list_command(kind: str | None) -> None:
-    """List experiments, layers, losses, optimizers or schedulers; all of them without an argument."""
+    """List experiments, layers, losses, optimizers, schedulers, faults or causes; all without an argument."""
     if kind is not None:
         _known("kind", kind, KINDS)
     from tabulate import tabulate
 
     for one in [kind] if kind else KINDS:
-        rows = list(NAMES.items()) if one == "experiments" else _classes(one)
+        rows = _listed(one)
         _say(str(tabulate(rows, [one, "what it is"], maxcolwidths=[None, 90])) + "\n\n")
+
+
+def _listed(kind: str) -> list[tuple[str, str]]:
+    """The names of one kind, each with what it is."""
+    if kind == "experiments":
+        return list(NAMES.items())
+    if kind == "causes":
+        from compare.diagnosis.catalogue import CAUSES
+
+        return list(CAUSES.items())
+    if kind == "faults":
+        from compare.faults.table import table
+
+        return [(fault["name"], fault["mistake"]) for fault in table()["faults"]]
+    return _classes(kind)
 
 
 def _classes(kind: str) -> list[tuple[str, str]]:
@@ -136,6 +153,102 @@ def _classes(kind: str) -> list[tuple[str, str]]:
     return [(name, (inspect.getdoc(found[name]) or "").split("\n")[0]) for name in sorted(found) if name[0].isupper()]
 
 
+@cli.command()
+@click.option("--cases", type=click.IntRange(1, 10_000_000), default=1000, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True)
+@click.option("--minutes", type=click.FloatRange(0, min_open=True), help="Begin no case after so long.")
+@click.option("--jobs", type=click.IntRange(1, 256), default=1, show_default=True, help="Processes.")
+@click.option("--resume", metavar="FILE", help="Keep what was found in FILE, and go on from there.")
+@click.option("--case", "number", type=click.IntRange(0), help="Run this case of the seed alone.")
+@click.option("--replay", metavar="LINE", help="Run the case that this line describes.")
+@click.option("--json", "json_path", metavar="FILE", help="Write a JSON report; - is standard output.")
+@click.option("--quiet", is_flag=True, help="Print nothing if no case fails.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+@click.pass_context
+def fuzz(
+    context: click.Context,
+    cases: int,
+    seed: int,
+    minutes: float | None,
+    jobs: int,
+    resume: str | None,
+    number: int | None,
+    replay: str | None,
+    json_path: str | None,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    """Run random experiments in which nothing is wrong; any divergence is a false alarm.
+
+    Exit codes: 0 no false alarm, 1 a false alarm, 2 wrong usage, 3 no case had a verdict, 4 a side raised.
+    """
+    single = "--case" if number is not None else "--replay" if replay is not None else None
+    if number is not None and replay is not None:
+        raise Refused("give --case or --replay, not both")
+    for name in ("cases", "minutes", "jobs", "resume", *(["seed"] if replay is not None else [])):
+        if single and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise Refused(f"--{name} is for a campaign; {single} runs one case")
+    _check_writable(json_path)
+    import json
+
+    from compare.batches import InputError
+    from compare.fuzz import command
+    from compare.fuzz.case import Case
+    from compare.fuzz.generate import case
+
+    try:
+        if single:
+            chosen = Case.parse(replay) if replay is not None else case(seed, number or 0)
+            text, record, code = command.one_case(chosen)
+        else:
+            progress = sys.stderr.isatty()
+            summary = command.run(cases, seed, jobs=jobs, minutes=minutes, resume=resume, progress=progress)
+            text, record, code = command.text(summary), command.record(summary), summary.exit_code
+    except InputError as error:
+        raise Refused(str(error)) from error
+    if json_path != "-" and not (quiet and code == 0):
+        _say(text)
+    _write(json_path, json.dumps(record, indent=2) + "\n")
+    return code
+
+
+@cli.command()
+@click.option("--match", metavar="GLOB", help="Only faults and controls whose name matches, such as 'adam-*'.")
+@click.option("--json", "json_path", metavar="FILE", help="Write a JSON report; - is standard output.")
+@click.option("--quiet", is_flag=True, help="Print nothing if all is as it must be, else only what is not.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def faults(match: str | None, json_path: str | None, quiet: bool, debug: bool) -> int:
+    """Plant every known mistake in turn: seen, placed, named? Then honest rewrites, which must stay silent.
+
+    Exit codes: 0 all as it must be; 1 a mistake missed, misplaced or named wrongly, fewer than 95 % named rightly, or
+    a false alarm; 2 wrong usage.
+    """
+    _check_writable(json_path)
+    import json
+
+    from compare.batches import InputError
+    from compare.threads import thread_count, threads
+
+    try:
+        count = thread_count()
+        from compare.faults.command import run_with_progress
+
+        with threads(count):
+            found, heard = run_with_progress(match)
+    except InputError as error:
+        raise Refused(str(error)) from error
+    from compare.report.faults import faults_record, faults_text
+
+    record = faults_record(found, heard, threads=count)
+    if debug:
+        _show_errors([*(result.verdict.error for result in found), *(result.verdict.error for result in heard)])
+    if json_path != "-" and not (quiet and record["exit_code"] == 0):
+        coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+        _say(faults_text(record, coloured=coloured, quiet=quiet))
+    _write(json_path, json.dumps(record, indent=2, allow_nan=False) + "\n")
+    return int(record["exit_code"])
+
+
 def execute(
     names: Sequence[str],
     *,
@@ -145,7 +258,9 @@ def execute(
     micro_batches: int | None,
     optimizer: str | None,
     sync: str | None,
+    tolerance: str,
     seed: int,
+    fault: str | None,
     fail_fast: bool,
     json_path: str | None,
     markdown_path: str | None,
@@ -163,6 +278,10 @@ def execute(
         _known(
             "optimizer", optimizer, [name for name in manual.optim.__all__ if name not in ("Optimizer", "lr_scheduler")]
         )
+    if fault is not None:
+        from compare.faults.table import table
+
+        _known("fault", fault, [one["name"] for one in table()["faults"]], "`gradlock list faults` shows them")
     setting = Setting(dtype, steps, micro_batches, optimizer, sync, seed)
     from compare.threads import thread_count, threads
 
@@ -171,13 +290,13 @@ def execute(
     except InputError as error:
         raise Refused(str(error)) from error
     with threads(count):
-        results = _run_all(names, setting, fail_fast)
+        results = _run_all(names, setting, tolerance, fail_fast, fault)
     from compare.report.json import to_json
     from compare.report.markdown import to_markdown
     from compare.report.records import run_record
     from compare.report.terminal import details, summary
 
-    record = run_record(results, setting=setting, threads=count, fail_fast=fail_fast)
+    record = run_record(results, setting=setting, threads=count, fail_fast=fail_fast, tolerance=tolerance)
     if debug:
         _show_tracebacks(results)
     on_stdout = "-" in (json_path, markdown_path)
@@ -193,7 +312,7 @@ def execute(
     return int(record["exit_code"])
 
 
-def _build_all(names: Sequence[str], setting: Setting) -> dict[str, Study | Exception]:
+def _build_all(names: Sequence[str], setting: Setting, fault: str | None) -> dict[str, Study | Exception]:
     """Each experiment's study, or what building it raised; input that cannot be used is refused before any walk."""
     from compare.batches import InputError
     from compare.experiments import CATALOGUE
@@ -202,7 +321,11 @@ def _build_all(names: Sequence[str], setting: Setting) -> dict[str, Study | Exce
     studies: dict[str, Study | Exception] = {}
     for name in names:
         try:
-            studies[name] = CATALOGUE[name].build(setting)
+            studies[name] = study = CATALOGUE[name].build(setting)
+            if fault is not None:
+                from compare.faults.command import with_fault
+
+                studies[name] = with_fault(study, fault)
         except (InputError, DataError) as error:
             raise Refused(f"{name}: {error}") from error
         except Exception as error:
@@ -214,7 +337,9 @@ def _built(study: Study, setting: Setting) -> Study:
     return study
 
 
-def _run_all(names: Sequence[str], setting: Setting, fail_fast: bool) -> list[ExperimentResult]:
+def _run_all(
+    names: Sequence[str], setting: Setting, tolerance: str, fail_fast: bool, fault: str | None
+) -> list[ExperimentResult]:
     """Run every experiment; one whose own code raises is a failure of that one, and the others go on."""
     from tqdm import tqdm
 
@@ -223,7 +348,7 @@ def _run_all(names: Sequence[str], setting: Setting, fail_fast: bool) -> list[Ex
     from compare.experiments import CATALOGUE
 
     results = []
-    studies = _build_all(names, setting)
+    studies = _build_all(names, setting, fault)
     with tqdm(total=0, unit="step", leave=False, disable=not sys.stderr.isatty()) as bar:
 
         def on_total(count: int) -> None:
@@ -239,6 +364,7 @@ def _run_all(names: Sequence[str], setting: Setting, fail_fast: bool) -> list[Ex
                 result = run_experiment(
                     replace(experiment, build=partial(_built, study)),
                     setting,
+                    tolerance=tolerance,
                     fail_fast=fail_fast,
                     on_total=on_total,
                     on_step=lambda: bar.update() and None,
@@ -251,20 +377,24 @@ def _run_all(names: Sequence[str], setting: Setting, fail_fast: bool) -> list[Ex
 
 
 def _show_tracebacks(results: Sequence[ExperimentResult]) -> None:
-    import traceback
-
     for result in results:
         verdicts = [*result.verdicts.values(), *(contrast.verdict for contrast in result.contrasts)]
-        for error in (result.error, *(verdict.error for verdict in verdicts)):
-            if error is not None:
-                click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        _show_errors([result.error, *(verdict.error for verdict in verdicts)])
 
 
-def _known(what: str, name: str, known: Any) -> None:
+def _show_errors(errors: Sequence[BaseException | None]) -> None:
+    import traceback
+
+    for error in errors:
+        if error is not None:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+
+
+def _known(what: str, name: str, known: Any, otherwise: str = "") -> None:
     if name not in known:
         near = get_close_matches(name, list(known), 1, 0.4) or get_close_matches(name.lower(), list(known), 1, 0.4)
         folded = [one for one in known if one.lower() == name.lower()]
-        hint = f"did you mean {(folded or near)[0]!r}?" if folded or near else f"known: {', '.join(known)}"
+        hint = f"did you mean {(folded or near)[0]!r}?" if folded or near else otherwise or f"known: {', '.join(known)}"
         raise Refused(f"no {what} is called {name!r}; {hint}")
 
 

@@ -18,7 +18,10 @@ EXAMPLES = [text for kind, text in BLOCKS if kind == "python"]
 
 def test_there_is_something_to_run():
     assert len(COMMANDS) >= 5
-    assert len(EXAMPLES) == 1
+    assert len(EXAMPLES) == 6
+    for call in ("gradients", "module", "optimizer", "training"):
+        assert any(f"compare.{call}(" in example for example in EXAMPLES)
+    assert any("equivalence.gradients(" in example for example in EXAMPLES)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -41,5 +44,16 @@ def test_commands(command, tmp_path):
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
-def test_examples(example):
-    exec(compile(example, "README.md", "exec"), {})
+def test_examples(example, tmp_path):
+    names = {"__name__": "readme"}
+    exec(compile(example, "README.md", "exec"), names)
+    if any(name.startswith("test_") for name in names):
+        written = tmp_path / "test_example.py"
+        written.write_text(example, encoding="utf-8")
+        options = ["-p", "no:cacheprovider", "--rootdir", str(tmp_path)]
+        done = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", *options, str(written)],
+            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, check=False, timeout=300,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout
+        assert "2 passed" in done.stdout

@@ -150,9 +150,19 @@ class Recording:
                 return
             if self.kept > _MOST_BYTES:
                 return
-        copied = Pair(np.array(actual), np.array(expected), allowed, agrees)
+        copied = Pair(np.array(actual), np.array(expected), allowed + self._held(checkpoint, expected), agrees)
         self.kept += copied.actual.nbytes + copied.expected.nbytes
         self.pairs[checkpoint] = copied
+
+    def _held(self, checkpoint: Checkpoint, expected: Any) -> float:
+        """What an update carries beside its own rounding: a unit in the last place of the weight that it moved."""
+        if checkpoint.phase != "update" or not self.steps:
+            return 0.0
+        weight = np.asarray(self.steps[-1].state["parameters"].get(checkpoint.name, 0.0))
+        kind = np.asarray(expected).dtype
+        if kind.kind != "f" or not weight.size:
+            return 0.0
+        return float(np.finfo(kind).eps) * float(np.max(np.abs(weight)))
 
 
 class Evidence:
@@ -325,7 +335,7 @@ _UNMEASURED = 512.0  # and to so many where nothing was measured: another shape,
 
 
 def closeness(pair: Pair, predicted: Any, noise: float = 0.0) -> tuple[float, bool]:
-    """What a prediction leaves of a pair's difference, and whether that is rounding."""
+    """What a prediction leaves of a pair's difference beyond the noise it claims, and whether that is rounding."""
     predicted = np.asarray(predicted)
     actual, expected = pair.actual, pair.expected
     if predicted.shape != actual.shape or actual.dtype.kind not in "fiub":
@@ -339,7 +349,8 @@ def closeness(pair: Pair, predicted: Any, noise: float = 0.0) -> tuple[float, bo
     same = same and bool(np.array_equal(np.isfinite(actual), np.isfinite(expected)))
     allowed = pair.allowed * _SLACK * max(1.0, _growth(predicted, expected))
     allowed = max(allowed, (_LEAST if same else _UNMEASURED) * _ulp(actual, expected)) + noise
-    residual = 0.0 if not left else left / gap if gap else np.inf
+    beyond = max(0.0, left - noise)
+    residual = 0.0 if not beyond else beyond / gap if gap else np.inf
     close = left <= allowed
     if not pair.agrees and not noise:
         close = close and residual <= _EXPLAINS

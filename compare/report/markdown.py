@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from compare.report.terminal import full, short, where
+from compare.report.terminal import extent, full, short, where
 
 __all__ = ["to_markdown"]
 
@@ -21,7 +21,7 @@ def to_markdown(record: dict[str, Any]) -> str:
             one["outcome"],
             one["checkpoints"],
             ", ".join(one["coverage"]["phases"]),
-            short(one["worst"]["error"]) if one["worst"] else "",
+            extent(one["worst"]),
             where(one["worst"]["at"]) if one["worst"] else "",
             _share([c["as_it_must"] for c in one["contrasts"]]),
             _share([c["holds"] for c in one["claims"]]),

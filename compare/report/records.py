@@ -13,31 +13,29 @@ import numpy as np
 
 from compare import __version__
 from compare.checkpoint import PHASES, Checkpoint
+from compare.diagnosis.evidence import Cause
 from compare.experiment import Claim, ContrastResult, ExperimentResult, Setting, Table
 from compare.verdict import Coverage, Divergence, PhaseCoverage, Verdict, exit_code
 
-__all__ = ["SCHEMA_VERSION", "experiment_record", "run_record"]
+__all__ = ["SCHEMA_VERSION", "environment", "experiment_record", "run_record", "verdict_record"]
 
 SCHEMA_VERSION = 1
 
 
 def run_record(
-    results: Sequence[ExperimentResult], *, setting: Setting, threads: int, fail_fast: bool
+    results: Sequence[ExperimentResult],
+    *,
+    setting: Setting,
+    threads: int,
+    fail_fast: bool,
+    tolerance: str = "measured",
 ) -> dict[str, Any]:
     """The whole run: environment, setting, outcome, exit code and one record per experiment."""
     outcomes = [result.outcome for result in results]
     code = exit_code(outcomes)
     return {
         "schema_version": SCHEMA_VERSION,
-        "environment": {
-            "gradlock": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "torch": version("torch"),
-            "platform": f"{sys.platform}-{platform.machine()}",
-            "threads": threads,
-            "seed": setting.seed,
-        },
+        "environment": {**environment(), "threads": threads, "seed": setting.seed},
         "setting": {
             "dtype": setting.dtype,
             "steps": setting.steps,
@@ -45,10 +43,22 @@ def run_record(
             "optimizer": setting.optimizer,
             "sync": setting.sync,
             "fail_fast": fail_fast,
+            "tolerance": tolerance,
         },
         "outcome": {0: "equivalent", 1: "diverged", 3: "abstained", 4: "error"}[code],
         "exit_code": code,
         "experiments": [experiment_record(result) for result in results],
+    }
+
+
+def environment() -> dict[str, str]:
+    """The versions that a run used."""
+    return {
+        "gradlock": __version__,
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "torch": version("torch"),
+        "platform": f"{sys.platform}-{platform.machine()}",
     }
 
 
@@ -66,15 +76,16 @@ def experiment_record(result: ExperimentResult) -> dict[str, Any]:
         "checkpoints": result.checkpoints,
         "worst": None if worst is None else _worst(worst),
         "first_divergence": None if first is None else _divergence(first),
-        "causes": [],
-        "scenarios": [{"name": name, **_verdict(verdict)} for name, verdict in result.verdicts.items()],
+        "causes": [] if diverging is None else [_cause(cause) for cause in diverging.causes],
+        "scenarios": [{"name": name, **verdict_record(verdict)} for name, verdict in result.verdicts.items()],
         "contrasts": [_contrast(contrast) for contrast in result.contrasts],
         "claims": [_claim(claim) for claim in result.claims],
         "tables": [_table(table) for table in result.tables],
     }
 
 
-def _verdict(verdict: Verdict) -> dict[str, Any]:
+def verdict_record(verdict: Verdict) -> dict[str, Any]:
+    """One walk: outcome, coverage, the first divergence and its causes."""
     first = verdict.first_divergence
     return {
         "dtype": verdict.dtype,
@@ -89,7 +100,10 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "diverged": verdict.diverged,
         "inherited": sum(not found.own for found in verdict.divergences),
         "first_divergence": None if first is None else _divergence(first),
-        "causes": [],
+        "causes": [_cause(cause) for cause in verdict.causes],
+        "faults": [
+            {**_divergence(found), "causes": [_cause(cause) for cause in found.causes]} for found in verdict.faults
+        ],
     }
 
 
@@ -101,7 +115,7 @@ def _contrast(result: ContrastResult) -> dict[str, Any]:
         "must": {key: value for key, value in must.__dict__.items() if value is not None},
         "as_it_must": result.as_it_must,
         "unmet": result.unmet,
-        **_verdict(result.verdict),
+        **verdict_record(result.verdict),
     }
 
 
@@ -110,6 +124,11 @@ def _coverage(coverages: Sequence[Coverage]) -> dict[str, Any]:
     for coverage in coverages:
         for phase, found in coverage.in_order():
             phases.setdefault(phase, []).append(found)
+
+    digits: dict[str, list[float]] = {}
+    for coverage in coverages:
+        for phase, count in coverage.digits.items():
+            digits.setdefault(phase, []).append(round(count, 1))
 
     def merged(attribute: str) -> list[str]:
         return list(dict.fromkeys(text for coverage in coverages for text in getattr(coverage, attribute)))
@@ -126,6 +145,7 @@ def _coverage(coverages: Sequence[Coverage]) -> dict[str, Any]:
                 "informative": sum(one.informative for one in found),
                 "diverged": sum(one.diverged for one in found),
                 "worst": number(max(one.worst for one in found)),
+                "digits": number(min(digits[phase])) if phase in digits else None,
             }
             for phase, found in sorted(phases.items(), key=lambda item: PHASES.index(item[0]))
         },
@@ -145,6 +165,7 @@ def _shared_blind_spots(coverages: Sequence[Coverage]) -> list[str]:
 def _worst(verdict: Verdict) -> dict[str, Any]:
     return {
         "error": number(verdict.worst_error),
+        "unit": "noise floors" if verdict.tolerance == "measured" else "of the scale",
         "at": None if verdict.worst_at is None else _address(verdict.worst_at),
     }
 
@@ -173,6 +194,17 @@ def _divergence(found: Divergence) -> dict[str, Any]:
         "allowed": number(found.judgement.allowed),
         "scale": number(found.judgement.scale),
         "noise_multiple": number(found.judgement.noise_multiple),
+        "nearer": found.nearer,
+        "digits": number(None if found.digits is None else round(found.digits, 1)),
+    }
+
+
+def _cause(cause: Cause) -> dict[str, Any]:
+    return {
+        "cause": cause.cause,
+        "residual": number(cause.residual),
+        "explanation": cause.explanation,
+        "look_at": cause.look_at,
     }
 
 

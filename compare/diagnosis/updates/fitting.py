@@ -1,0 +1,79 @@
+"""A setting of a rule that has another value: found from the one element that knows it best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from compare.diagnosis.feeds import counts_of
+from compare.diagnosis.numbers import equals
+from compare.diagnosis.updates.run import Run
+from compare.diagnosis.updates.trial import Trial, of_rule
+
+__all__ = ["other_eps"]
+
+_ROUNDS = 200
+
+
+def other_eps(run: Run) -> Iterator[Trial]:
+    """An eps of any size: the step falls as it grows, so halving an interval finds it."""
+    if not run.written_out or "eps" not in run.groups[run.name] or run.evidence.sync != "free":
+        return
+    eps = _bisected(run)
+    if eps is None:
+        return
+    right = float(run.groups[run.name]["eps"])
+    says = f"ε is {eps:.6g} in place of {right:g}, {equals(eps / right, counts_of(run.evidence), 1e-6)} times it"
+    found = of_rule(run, run.rule(), options=partial(_with_eps, eps))
+    yield Trial("other eps", says, "the ε beside the root", found, 5, 1)
+
+
+def _with_eps(eps: float, options: dict[str, Any], step: int, name: str) -> dict[str, Any]:
+    return {**options, "eps": eps}
+
+
+def _bisected(run: Run) -> float | None:
+    """The eps that makes the step of one element as long as it is; ``None`` where no eps does."""
+    at = run.evidence.checkpoint._replace(phase="update", output="", call=0)
+    pair = run.evidence.pairs.get(at)
+    if pair is None or not pair.actual.size or run.steps.start != 1:
+        return None
+    with np.errstate(all="ignore"):
+        best = int(np.nanargmax(np.abs(pair.actual - pair.expected), axis=None))
+    one = _only(run, best)
+    wanted = abs(float(pair.actual.reshape(-1)[best]))
+
+    def step(eps: float) -> float:
+        trajectory = one.trajectory(run.name, run.rule(), options=partial(_with_eps, eps))
+        return next((abs(float(value[0])) for key, value in trajectory if key == at), np.nan)
+
+    low, high = -300.0, 300.0  # exponents of e
+    if not step(np.exp(low)) > wanted > step(np.exp(high)):
+        return None
+    for _ in range(_ROUNDS):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        if step(np.exp(middle)) > wanted:
+            low = middle
+        else:
+            high = middle
+    return float(np.exp(low))
+
+
+def _only(run: Run, place: int) -> Run:
+    """The run of one element: every rule here works element by element."""
+    name = run.name
+
+    def element(values: Any) -> dict[str, Any]:
+        return {name: np.asarray(values[name]).reshape(-1)[place : place + 1]} if name in values else {}
+
+    return replace(
+        run,
+        gradients={step: element(values) for step, values in run.gradients.items()},
+        parameters={step: element(values) for step, values in run.parameters.items()},
+    )

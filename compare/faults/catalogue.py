@@ -1,0 +1,36 @@
+"""Every fault and every control by name."""
+
+from __future__ import annotations
+
+from itertools import chain
+
+from compare.faults import (
+    accumulation,
+    activations,
+    adam,
+    attention,
+    clipping,
+    controls,
+    course,
+    descent,
+    layers,
+    losses,
+    modules,
+    parameters,
+    penalties,
+    schedules,
+    step_controls,
+)
+from compare.faults.fault import Control, Fault
+
+__all__ = ["CONTROLS", "FAULTS"]
+
+_PLACES = (
+    *(course, penalties, losses, layers, activations, modules, attention),
+    *(accumulation, clipping, descent, adam, parameters, schedules),
+)
+
+FAULTS: dict[str, Fault] = {fault.name: fault for fault in chain.from_iterable(place.FAULTS for place in _PLACES)}
+"""In the order of a course: models, losses, layers, accumulation, clipping, optimizers, schedules."""
+
+CONTROLS: dict[str, Control] = {control.name: control for control in (*controls.CONTROLS, *step_controls.CONTROLS)}
