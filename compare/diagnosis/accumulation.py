@@ -72,6 +72,12 @@ def _weighted(evidence: Evidence) -> Iterator[Hypothesis]:
             lambda facts: [share**2 for share in _equal(facts)],
         ),
         (
+            "normalised twice",
+            "a micro-batch's share is multiplied in twice",
+            3,
+            lambda facts: [weight**2 for weight in facts.weights],
+        ),
+        (
             "constant factor",
             f"a micro-batch's share is multiplied by the number of micro-batches, {many}",
             2,
@@ -92,6 +98,7 @@ def _weighted(evidence: Evidence) -> Iterator[Hypothesis]:
     ]
     for cause, says, rank, weigh in known:
         yield from _from_here_or_always(evidence, Hypothesis(cause, _combined(evidence, weigh), says, WEIGHTS, rank))
+    yield from _running(evidence)
     bases: list[tuple[str, str, int, Weigh]] = [
         ("constant factor", "the weights are {factor} times what they should be", 4, lambda facts: facts.weights),
         ("mean of means", "every micro-batch weighs {factor}, whatever it contains", 4, lambda facts: [1.0] * many),
@@ -105,6 +112,27 @@ def _weighted(evidence: Evidence) -> Iterator[Hypothesis]:
         text = says.format(factor=equals(factor, counts_of(evidence), 1e-6))
         scaled = {key: factor * value for key, value in predicted.items()}
         yield from _from_here_or_always(evidence, Hypothesis(cause, scaled, text, WEIGHTS, rank, 1))
+
+
+def _running(evidence: Evidence) -> Iterator[Hypothesis]:
+    """After each micro-batch the mean of those so far, equal or by their weights."""
+    if evidence.sync == "module":
+        return
+    facts, each = evidence.step, deposits(evidence, evidence.step.number)
+    cases = (
+        ("mean of means", "the means so far are averaged, whatever the micro-batches contain", [1.0] * len(each)),
+        ("wrong denominator", "the gradient is divided by the weights so far, not by the whole batch's", facts.weights),
+    )
+    for cause, says, weights in cases:
+        predicted: Predicted = {}
+        held: Arrays = {}
+        for index, deposit in enumerate(each, 1):
+            for name, value in deposit.items():
+                own = facts.weights[index - 1]
+                held[name] = held.get(name, 0.0) + value * (weights[index - 1] / own if own else 0.0)
+                mean = held[name] / sum(weights[:index])
+                predicted[Checkpoint(facts.number, index, "accumulated", name)] = mean
+        yield Hypothesis(cause, predicted, says, WEIGHTS, 3)
 
 
 def _from_here_or_always(evidence: Evidence, found: Hypothesis) -> Iterator[Hypothesis]:
@@ -163,7 +191,7 @@ def _factor(evidence: Evidence, predicted: Mapping[Checkpoint, np.ndarray]) -> f
     here = evidence.checkpoint
     keys = [key for key in predicted if key[:3] == here[:3] and key in evidence.pairs]
     size = sum(float(np.vdot(predicted[key], predicted[key])) for key in keys)
-    if not size or sum(evidence.pairs[key].actual.size for key in keys) < 2:
+    if not size or sum(evidence.pairs[key].actual.size for key in keys) < 3:
         return None
     factor = sum(float(np.vdot(predicted[key], evidence.pairs[key].actual)) for key in keys) / size
     return factor if np.isfinite(factor) and factor > 0 else None
@@ -329,7 +357,7 @@ def _share(evidence: Evidence, right: Predicted, before: Mapping[str, np.ndarray
         if key[:3] == here[:3] and key in evidence.pairs and key.name in before
     }
     size = sum(float(np.vdot(before[name], before[name])) for name in gaps)
-    if not size or sum(gap.size for gap in gaps.values()) < 2:
+    if not size or sum(gap.size for gap in gaps.values()) < 3:
         return None
     share = sum(float(np.vdot(before[name], gap)) for name, gap in gaps.items()) / size
     return share if np.isfinite(share) and share else None

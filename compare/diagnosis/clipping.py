@@ -163,7 +163,26 @@ def _wrong(evidence: Evidence, setting: _Setting) -> Iterator[tuple[str, str, in
         return _Clipped({name: clipped.gradients[name] for name, clipped in each.items()}, None)
 
     yield "clipped per tensor", "each gradient is clipped by its own norm", 1, 0, per_tensor
+
+    def per_layer(g: Arrays) -> _Clipped:
+        layers: dict[str, Arrays] = {}
+        for name, value in g.items():
+            layers.setdefault(name.rpartition(".")[0], {})[name] = value
+        return _Clipped({n: v for each in layers.values() for n, v in by_norm(each).gradients.items()}, None)
+
+    yield "clipped per tensor", "each layer's gradients are clipped by their own norm", 2, 0, per_layer
+
+    def from_above(g: Arrays) -> _Clipped:
+        return _Clipped({name: np.minimum(value, bound) for name, value in g.items()}, None)
+
     yield "clipped by value", f"each element is cut off at {bound:g}", 1, 0, by_value
+    yield "clipped by value", f"each element is cut off at {bound:g}, from above only", 2, 0, from_above
+
+    def compared_squared(g: Arrays) -> _Clipped:
+        return by_norm(g, always=True) if right(g) ** 2 > bound else _scaled(g, 1.0, None)
+
+    says = "the square of the norm is held against the bound"
+    yield "squared norm", says, 2, 0, compared_squared
     says = "the norm is used without its root"
     yield "squared norm", says, 1, 0, partial(by_norm, norm=lambda g: right(g) ** 2)
     says = f"the gradient is scaled to the norm {bound:g} even where it is shorter"
@@ -186,6 +205,11 @@ def _wrong(evidence: Evidence, setting: _Setting) -> Iterator[tuple[str, str, in
         (1e-3, "1e-3"),
     ):
         yield "other eps", f"the 1e-6 that is added to the norm is {text}", 2, 0, partial(by_norm, eps=eps)
+    factor, norm = _factor(evidence), right(accumulated(evidence, evidence.step.number), order)
+    clipped = [step for step in walked(evidence) if not _same(accumulated(evidence, step), evidence, step)]
+    if factor is not None and len(clipped) > 1 and 0 < bound / factor - norm < norm:
+        eps = bound / factor - norm
+        yield "other eps", f"{eps:.6g} is added to the norm in place of 1e-6", 5, 1, partial(by_norm, eps=eps)
     yield from _without_some(evidence, by_norm)
     yield from _other_bounds(evidence, setting, by_norm)
 
@@ -232,6 +256,12 @@ def _other_bounds(
     bound = setting.bound / scale
     says = f"the largest norm is {bound:.6g}, {equals(1 / scale, counts_of(evidence), 1e-6)} times {setting.bound:g}"
     yield "constant factor", says, 5, 1, partial(by_norm, bound=bound)
+
+
+def _same(before: Arrays, evidence: Evidence, step: int) -> bool:
+    """Whether the actual side's clip left the gradients of a step as they were."""
+    after = evidence.by_name("clip", step)
+    return all(np.array_equal(after[name].actual, value) for name, value in before.items() if name in after)
 
 
 def _count(gradients: Arrays) -> int:
@@ -312,15 +342,19 @@ def _in_the_loop(evidence: Evidence, setting: _Setting) -> Iterator[tuple[str, P
     """Clipped after every backward; seen where the gradients are held."""
     facts = evidence.step
     each = deposits(evidence, facts.number)
-    if setting.kind != "norm" or evidence.sync == "module" or not each:
+    if setting.kind != "norm" or not each:
         return
     clip = partial(_by_norm, bound=setting.bound, order=setting.order)
     held: Arrays = {}
     sums: Predicted = {}
     for index, deposit in enumerate(each, 1):
-        held = clip({name: held.get(name, 0.0) + value for name, value in deposit.items()}).gradients
-        sums |= {Checkpoint(facts.number, index, "accumulated", name): value for name, value in held.items()}
+        right = {name: held.get(name, 0.0) + value for name, value in deposit.items()}
+        left = clip(right).gradients
+        held = right if evidence.sync == "module" else left  # there the next one starts from the reference's
+        sums |= {Checkpoint(facts.number, index, "accumulated", name): value for name, value in left.items()}
     yield "what has been accumulated is clipped after every micro-batch", sums
+    if evidence.sync == "module":
+        return
     for own, text in ((False, "every micro-batch's share is"), (True, "every micro-batch's own gradient is")):
         held, sums = {}, {}
         for index, (weight, deposit) in enumerate(zip(facts.weights, each, strict=True), 1):

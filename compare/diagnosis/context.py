@@ -12,7 +12,7 @@ from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence
 from compare.diagnosis.ops import Op, replayed
 
-__all__ = ["Reduction", "numbers_of", "penalty_shares", "reduction_of"]
+__all__ = ["LOGARITHMS", "Reduction", "numbers_of", "penalty_shares", "reduction_of"]
 
 _HYPER = {
     "momentum": "momentum",
@@ -23,6 +23,10 @@ _HYPER = {
     "lr_decay": "lr decay",
 }
 """Options of ``torch.optim`` by the names that explanations use; the betas have names of their own."""
+
+
+LOGARITHMS = {"log(2)": math.log(2), "log(10)": math.log(10)}
+"""What stands between one base of a logarithm and another."""
 
 
 class Reduction(NamedTuple):
@@ -108,7 +112,7 @@ def _numbers(evidence: Evidence, index: int) -> Iterator[tuple[str, float]]:
     yield "steps taken", facts.number
     yield "pi", math.pi
     yield "e", math.e
-    yield "log(2)", math.log(2)
+    yield from LOGARITHMS.items()
 
 
 def _settings(side: Any) -> Iterator[tuple[str, float]]:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from compare.checkpoint import Checkpoint
-from compare.diagnosis.context import numbers_of, reduction_of
+from compare.diagnosis.context import LOGARITHMS, numbers_of, reduction_of
 from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.numbers import recognise
 from compare.diagnosis.reach import (
@@ -32,7 +32,9 @@ from compare.diagnosis.slices import factors_by_slice
 __all__ = ["hypotheses"]
 
 _TELLS = 50.0  # an element tells something about a factor that moves it by so many times what is allowed
-_FEW = 3  # numbers that a factor is held against where a single element has to speak for all
+_NOTHING = 1e-9  # what is zero is no multiple
+_FEW = 3  # numbers that a factor is held against where a single element has to speak for all,
+_COARSE = 1e-6  # or where it is not known better than this: a thousand products and quotients are near anything
 
 
 class _Name(NamedTuple):
@@ -54,7 +56,7 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
         penalised = has_penalty(evidence, reach)
         for whole in (False, True) if penalised else (True,):
             factor = factor_of(evidence, here, {}, whole)
-            if not factor:
+            if factor is None or abs(factor) < _NOTHING:
                 continue
             told = sum(_telling(evidence, key, factor, whole) for key in reach.keys if _speaks(here, key))
             for name in _names(evidence, factor, reach, whole):
@@ -105,11 +107,13 @@ def _names(evidence: Evidence, factor: float, reach: Reach, whole: bool) -> Iter
                     else f", which is {chance:g}"
                 )
                 yield _Name("dropout scale", 3, says, dict.fromkeys(indices, value))
+    if here.phase == "slots":
+        return  # a moment that is twice as large in one step tells of a coefficient, not of a factor
     readings, factors = _read(evidence, factor, indices, whole)
     if readings:
         plain = readings[0] == f"{factor:.6g}"
         yield _Name("constant factor", 6, "" if plain else f", which is {readings[0]}", factors)
-    else:
+    elif here.phase != "update":  # any other step size is a factor on the first step
         text = ", which is no number of this run that is known"
         yield _Name("constant factor", 8, text, dict.fromkeys(indices, factor), 1)
 
@@ -130,7 +134,7 @@ def _meanings(evidence: Evidence, reach: Reach, indices: Sequence[int]) -> Itera
         if reduction.kind != "sum":
             yield _Name("sum instead of mean", 3, f": it is not divided by the {_short(name)}", values)
         inverse = {index: 1 / value for index, value in values.items()}
-        if reduction.kind == "sum" or not reach.whole:
+        if reduction.kind == "sum" or not (reach.whole or len({key.name for key in reach.keys}) > 1):
             yield _Name("mean instead of sum", 3, f": it is divided by the {_short(name)}", inverse)
         else:
             yield _Name("divided twice", 3, f": it is divided by the {_short(name)} once more", inverse)
@@ -179,9 +183,10 @@ def _read(evidence: Evidence, factor: float, indices: Sequence[int], whole: bool
             continue
         factors[index] = found
         numbers = numbers_of(evidence, index or None)
-        if _telling(evidence, key, found, whole) < 2:
-            numbers = dict(list(numbers.items())[:_FEW])
-        read = recognise(found, numbers, _tolerance(evidence, key, found, whole))
+        tolerance = _tolerance(evidence, key, found, whole)
+        if _telling(evidence, key, found, whole) < 2 or tolerance > _COARSE:
+            numbers = {**dict(list(numbers.items())[:_FEW]), **LOGARITHMS}
+        read = recognise(found, numbers, tolerance)
         readings = read if key == here else [reading for reading in readings if reading in read]
     return readings, factors
 

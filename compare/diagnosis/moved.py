@@ -27,6 +27,9 @@ def at_other_weights(evidence: Evidence) -> Iterator[Hypothesis]:
     """Yield a step's values and gradients at weights of another time."""
     if evidence.sync == "module" or not evidence.step.micro_batches:
         return
+    shown = evidence.by_name("deposit").values()
+    if evidence.phase == "accumulated" and shown and all(pair.agrees for pair in shown):
+        return  # what is added is right
     yield from _stale(evidence)
     if getattr(evidence.reference, "optimizer", None) is None or not hasattr(evidence.reference, "update"):
         return
@@ -46,16 +49,23 @@ def _stale(evidence: Evidence) -> Iterator[Hypothesis]:
         if not changed:
             continue
         choices: list[tuple[str, Mapping[str, np.ndarray]]] = [("", changed)]
-        if back == 1 and 1 < len(changed) <= _MOST:
-            choices += [(f", for {name} alone", {name: value}) for name, value in changed.items()]
-        for alone, weights in choices:
-            rank = 3 if alone else 2
+        alone = [name for name in changed if _owns(evidence, name)]
+        if back == 1 and 1 < len(changed) and len(alone) <= _MOST:
+            choices += [(f", for {name} alone", {name: changed[name]}) for name in alone]
+        for where, weights in choices:
+            rank = 3 if where else 2
             predicted = _run(evidence, weights)
-            says = f"the weights {when} are used{alone}"
-            yield Hypothesis("stale weights", predicted, says, CACHED, rank, bool(alone))
+            says = f"the weights {when} are used{where}"
+            yield Hypothesis("stale weights", predicted, says, CACHED, rank, bool(where))
             predicted = _run(evidence, {}, partial(backward_at, weights=weights))
-            says = f"the backward pass uses the weights {when}{alone}"
-            yield Hypothesis("stale weights", predicted, says, CACHED, rank, bool(alone))
+            says = f"the backward pass uses the weights {when}{where}"
+            yield Hypothesis("stale weights", predicted, says, CACHED, rank, bool(where))
+
+
+def _owns(evidence: Evidence, parameter: str) -> bool:
+    """Whether a parameter may be the one to look at: where a module is blamed, it is one of its own."""
+    blamed = evidence.phase in ("forward", "backward") and evidence.culprit != "loss"
+    return not blamed or parameter.rpartition(".")[0] == evidence.culprit.replace("(model)", "")
 
 
 def _moved_in_backward(evidence: Evidence) -> Iterator[Hypothesis]:

@@ -23,7 +23,6 @@ STRENGTH = "the factor of the penalty, and what the formula divides it by: lambd
 PARAMETERS = "which parameters the penalty adds up; biases are left alone"
 DERIVATIVE = "the derivative of the penalty: of lambda/2 * theta^2 it is lambda * theta"
 
-CONSTANT = "place (ones)"
 Predicted = dict[Checkpoint, np.ndarray]
 Shares = Mapping[str, np.ndarray]
 
@@ -94,6 +93,11 @@ def _wrong(evidence: Evidence, penalty: Penalty, value: float | None) -> Iterato
         says = "the penalty enters whole with every micro-batch; with their weights it would enter once"
         yield _Wrong("penalty per micro-batch", says, STRENGTH, penalty.shares, value, 2, enters=lambda weight: 1.0)
     if penalty.form:
+        sizes = {name: np.size(share) for name, share in penalty.shares.items()}
+        shares = {name: share / sizes[name] for name, share in penalty.shares.items()}
+        averaged = Penalty(shares, penalty.form, {name: s / sizes[name] for name, s in penalty.strength.items()})
+        says = "the penalty averages the squares of each parameter, and does not add them up"
+        yield _Wrong("mean instead of sum", says, STRENGTH, shares, averaged.value(parameters), 3)
         yield from _on_others(evidence, penalty, value)
         yield from _of_other_variables(evidence, penalty)
 
@@ -151,7 +155,7 @@ def _on_others(evidence: Evidence, penalty: Penalty, value: float | None) -> Ite
     strengths = set(penalty.strength.values())
     if not others or max(strengths) - min(strengths) > 1e-9 * max(map(abs, strengths)):
         return
-    (alpha,) = {max(strengths)}
+    alpha = max(strengths)
     of, size = FORMS[penalty.form], SIZES[penalty.form]
     extra = {name: alpha * of(np.asarray(parameters[name])) for name in others}
     sizes = {name: alpha * size(np.asarray(parameters[name], np.float64)) for name in others}
@@ -164,27 +168,18 @@ def _on_others(evidence: Evidence, penalty: Penalty, value: float | None) -> Ite
 def _of_other_variables(evidence: Evidence, penalty: Penalty) -> Iterator[_Wrong]:
     """The gradient of the penalty with another variable in the parameter's place."""
     parameters = {name: np.asarray(evidence.step.state["parameters"][name]) for name in penalty.shares}
-    variables: dict[str, Shares] = {
-        "magnitude": {name: np.abs(theta) for name, theta in parameters.items()},
-        "square": {name: theta * theta for name, theta in parameters.items()},
-        "sign": {name: np.sign(theta) for name, theta in parameters.items()},
-        "value": parameters,
-        CONSTANT: {name: np.ones_like(theta) for name, theta in parameters.items()},
-    }
-    own = {"the parameter": "value", "the parameter's sign": "sign"}[penalty.form]
-    for text, values in variables.items():
-        if text == own or values.keys() != parameters.keys():
+    for text, (of, size) in _VARIABLES.items():
+        if text == penalty.form:
             continue
         for factor in (1.0, 0.5, 2.0):
-            shares = {name: factor * penalty.strength[name] * value for name, value in values.items()}
-            size = {"sign": SIZES["the parameter's sign"], "value": SIZES["the parameter"]}.get(text)
+            strengths = {name: factor * strength for name, strength in penalty.strength.items()}
+            shares = {name: strengths[name] * of(theta) for name, theta in parameters.items()}
             value = None
             if size is not None:
-                value = sum(factor * penalty.strength[name] * size(theta) for name, theta in parameters.items())
-            what = own if own != "value" else "value itself"
-            says = f"the penalty's gradient is of the parameter's {text}, not of its {what}"
+                value = sum(strengths[name] * size(theta) for name, theta in parameters.items())
+            says = f"the penalty's gradient is of {text}, not of {penalty.form}"
             says += "" if factor == 1 else f", times {factor:g}"
-            cause = "wrong variable decayed" if text == CONSTANT else "wrong derivative"
+            cause = "wrong variable decayed" if text == _CONSTANT else "wrong derivative"
             if evidence.phase == "loss":
                 cause = "wrong function"
             yield _Wrong(cause, says, DERIVATIVE, shares, value, 3 if factor == 1 else 4)
@@ -195,6 +190,22 @@ def _of_other_variables(evidence: Evidence, penalty: Penalty) -> Iterator[_Wrong
     if evidence.phase != "loss" and len(each) == len(evidence.step.weights):
         says = "the gradient is added in the parameter's place, times the strength of the penalty"
         yield _Wrong("wrong variable decayed", says, DERIVATIVE, each, None, 3)
+
+
+def _direction(theta: np.ndarray) -> np.ndarray:
+    norm = float(np.linalg.norm(theta))
+    return theta / norm if norm else theta
+
+
+_CONSTANT = "one"
+_VARIABLES: dict[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], float] | None]] = {
+    **{form: (of, SIZES[form]) for form, of in FORMS.items()},
+    "the parameter's magnitude": (np.abs, None),
+    "the parameter's square": (lambda theta: theta * theta, None),
+    "the parameter's norm (a norm without its square)": (_direction, lambda theta: float(np.linalg.norm(theta))),
+    _CONSTANT: (np.ones_like, None),
+}
+"""What has been seen in the parameter's place, and the penalty of which it is the gradient, where it is one's."""
 
 
 # -- what it leads to ------------------------------------------------------------------------------------------------

@@ -140,6 +140,7 @@ _MEANING = {
     "path": ("overwritten instead of added", "where several uses of one value meet: += belongs there", 6),
     "twice": ("doubled term", "where several uses of one value meet: each is added once", 6),
     "without": ("missing term", "where several uses of one value meet: each is added once", 6),
+    "padding": ("padding index ignored", "the row of the padding index, which is to stay as it is", 2),
     "index": (
         "overwritten instead of added",
         "rows with the same index: np.add.at, not an indexed assignment or +=",
@@ -225,6 +226,13 @@ def _of_a_convolution(maker: Maker) -> Iterator[_Variant]:
         value = as_array(maker.op.function(gradient[part], images[part], *rest, **maker.op.kwargs)[maker.place])
         if value is not None and value.shape == maker.out.shape:  # the images' own gradient has a row for each
             yield _Variant(f"{which} term", maker.shaped(value), f"holds only the {which} of the {count} rows")
+    incoming = as_array(gradient)
+    if maker.place == 2 and incoming is not None:
+        for axis in range(2, incoming.ndim):
+            for place, which in ((-1, "last"), (0, "first")):
+                value = np.moveaxis(np.take(incoming, place, axis), 1, 0).reshape(len(maker.out), -1).sum(1)
+                says = f"holds only the {which} position along axis {axis} of what is summed"
+                yield _Variant(which, maker.shaped(value), says)
 
 
 def _of_paths(evidence: Evidence, key: Checkpoint, maker: Maker) -> Iterator[_Variant]:
@@ -269,6 +277,11 @@ def _digest(tensor: Any) -> bytes:
 
 def _of_indices(maker: Maker, name: str) -> Iterator[_Variant]:
     """Rows that are added where an index repeats: an assignment, and NumPy's indexed ``+=``, keep the last of them."""
+    if name == "embedding_dense_backward" and maker.op.args[3] >= 0:
+        op, padding = maker.op, maker.op.args[3]
+        counted = as_array(op.function(*op.args[:3], -1, *op.args[4:], **op.kwargs))
+        if counted is not None:
+            yield _Variant("padding", maker.shaped(counted), f"has a gradient for the padding index {padding} too")
     found = _added_rows(maker.op, name)
     if found is None:
         return

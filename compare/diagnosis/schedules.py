@@ -61,14 +61,14 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
                 return at(max(0, count(step)))[group]
 
             yield _hypothesis(evidence, cause, says, rate, LOOK_AT, rank)
-        yield _hypothesis(
-            evidence,
-            "other learning rate",
-            "the schedule's factor multiplies the rate in force, not the initial rate, and so compounds",
-            lambda step, group: _shown(evidence, step - 1, group) * at(step)[group] / at(0)[group],
-            FORMULA,
-            4,
-        )
+
+        def compounded(step: int, group: int) -> float:
+            first = at(0)[group]
+            in_force = _shown(evidence, step - 1, group) if evidence.sync == "free" else at(step - 1)[group]
+            return in_force * at(step)[group] / first if first else math.nan
+
+        says = "the schedule's factor multiplies the rate in force, not the initial rate, and so compounds"
+        yield _hypothesis(evidence, "other learning rate", says, compounded, FORMULA, 4)
     yield from _other_rates(evidence)
 
 
@@ -79,7 +79,7 @@ def _counts(evidence: Evidence) -> Iterator[tuple[str, str, int, Callable[[int],
     """
     shared = evidence.sync != "free"
     many = [len(facts.micro_batches) for facts in evidence.steps]
-    stays = "the rate stays what it was" + ("" if shared else " at the start")
+    stays = "the rate stays what it was" + (", or is one step late" if shared else " at the start")
     yield "schedule not advanced", stays, 2, lambda step: step - 1 if shared else 0
     if not shared:
         yield "schedule off by one", "the rate is one step late", 2, lambda step: step - 1
@@ -94,8 +94,6 @@ def _counts(evidence: Evidence) -> Iterator[tuple[str, str, int, Callable[[int],
         says += ", and once more with the step"
         more = 0 if shared else 1
         yield "schedule per micro-batch", says, 2, lambda step: before(step) + many[step - 1] + 1 + more * (step - 1)
-    if shared:
-        return
     where = evidence.checkpoint.step
     for turn in (where, where - 1):
         if turn > 1:
@@ -152,12 +150,8 @@ def _shown(evidence: Evidence, step: int, group: int) -> float:
 def _hypothesis(
     evidence: Evidence, cause: str, says: str, rate: Rate, look_at: str, rank: int, freedom: int = 0
 ) -> Hypothesis:
-    """Predict the rates of every recorded step; where a walk shares the state, of the diverging one."""
-    shared = evidence.sync != "free"
-    predicted = {}
-    for key in evidence.pairs:
-        if key.phase == "schedule" and (not shared or key.step == evidence.checkpoint.step):
-            predicted[key] = rate(key.step, _group_of(key))
+    """Predict the rates of every recorded step."""
+    predicted = {key: rate(key.step, _group_of(key)) for key in evidence.pairs if key.phase == "schedule"}
     return Hypothesis(cause, predicted, says, look_at, rank, freedom)
 
 

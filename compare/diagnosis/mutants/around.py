@@ -17,7 +17,7 @@ from compare.diagnosis.mutants.sites import Site, Slot
 
 __all__ = ["AFFINE", "Around"]
 
-_POOL = 24
+_POOL = 20
 """The most tensors of one shape that are tried in the place of another."""
 
 AFFINE = ("add", "sub", "reshape", "transpose", "squeeze", "unsqueeze")
@@ -67,6 +67,15 @@ class Around:
             return None
         return self._names.get(tensor.data_ptr()) if tensor.numel() else None
 
+    def is_view_of_parameter(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a parameter turned round or in another shape."""
+        maker = self.sites.maker(tensor)
+        return (
+            maker is not None
+            and maker.name in ("transpose", "reshape")
+            and self.parameter(maker.tensors[0]) is not None
+        )
+
     def called(self, tensor: Tensor) -> str:
         """What to call a tensor in a sentence."""
         name = self.parameter(tensor)
@@ -79,14 +88,21 @@ class Around:
         """What to call an operand of a site."""
         return self.called(site.tensor(slot))
 
-    def values_like(self, tensor: Tensor) -> list[tuple[str, Tensor]]:
-        """Other tensors of the same shape, in the order in which they came up."""
+    def values_like(self, site: Site, tensor: Tensor) -> list[tuple[str, Tensor]]:
+        """Other tensors of the same shape, those that came up next to a site first."""
         found = [
             (what, value)
             for what, value in self._values.get(tuple(tensor.shape), [])
             if value.dtype == tensor.dtype and value.data_ptr() != tensor.data_ptr()
         ]
-        return found[-_POOL:]
+        return sorted(found, key=lambda item: self._distance(site, self.sites.maker(item[1])))[:_POOL]
+
+    @staticmethod
+    def _distance(site: Site, other: Site | None) -> float:
+        """How many calls lie between two sites; what was given, and what lies in another op, counts as near."""
+        if other is None or other.path[:-1] != site.path[:-1]:
+            return 4.5
+        return abs(other.path[-1] - site.path[-1])
 
     def beside(self, site: Site, tensor: Tensor) -> str:
         """Where a tensor comes from, seen from a site: the same in every round of a loop."""
@@ -97,14 +113,17 @@ class Around:
             return f"{maker.path[-1] - site.path[-1]:+d}"
         return str(maker.path)
 
-    def gradients_like(self, gradient: Tensor) -> list[tuple[str, Site]]:
-        """Sites at whose result another gradient of the same shape arrives."""
-        found = self._gradients.get(tuple(gradient.shape), [])
-        return [
-            (what, site)
-            for what, site in found
-            if site.gradient is not None and site.gradient.dtype == gradient.dtype and site.gradient is not gradient
-        ][-_POOL:]
+    def gradients_like(self, site: Site) -> list[tuple[str, Site]]:
+        """Sites at whose result another gradient of the same shape arrives, those next to a site first."""
+        own = site.gradient
+        if own is None:
+            return []
+        found = [
+            (what, other)
+            for what, other in self._gradients.get(tuple(own.shape), [])
+            if other.gradient is not None and other.gradient.dtype == own.dtype and other is not site
+        ]
+        return sorted(found, key=lambda item: self._distance(site, item[1]))[:_POOL]
 
     def scales(self) -> dict[str, float]:
         """What a scale may be made of: the sizes of this run, their roots, and their inverses."""
@@ -118,6 +137,11 @@ class Around:
     def is_count(self, value: float) -> bool:
         """Whether a number is how many of something there are in this run."""
         return value > 1 and value == round(value) and int(value) in self.counts
+
+    @staticmethod
+    def is_uniform(gradient: Tensor | None) -> bool:
+        """Whether one number arrives everywhere: to leave that out is a matter of a factor."""
+        return gradient is None or bool(torch.all(gradient == gradient.reshape(-1)[:1]))
 
     def is_mask(self, tensor: Any) -> bool:
         """Whether a fixed tensor says what counts: ones and zeros, some of each."""

@@ -210,14 +210,15 @@ def local(site: Site, around: Around) -> Iterator[Mutation]:
         3,
         formula,
     )
-    yield Mutation(
-        "no incoming",
-        "incoming gradient left out",
-        f"{call} does not multiply by the incoming gradient",
-        with_pullback(lambda g, i, y, d: {slot: _derivative_at(site, slot, i[slot])}),
-        3,
-        formula,
-    )
+    if not around.is_uniform(site.gradient):
+        yield Mutation(
+            "no incoming",
+            "incoming gradient left out",
+            f"{call} does not multiply by the incoming gradient",
+            with_pullback(lambda g, i, y, d: {slot: _derivative_at(site, slot, i[slot])}),
+            3,
+            formula,
+        )
     yield Mutation(
         "at y",
         _WRONG_VARIABLE,
@@ -256,7 +257,7 @@ def local(site: Site, around: Around) -> Iterator[Mutation]:
         formula,
     )
     yield from _at_a_part(site, around, slot, call, formula)
-    for what, tensor in around.values_like(site.tensor(slot)):
+    for what, tensor in around.values_like(site, site.tensor(slot)):
         if tensor is not site.output:
             yield Mutation(
                 f"at {around.beside(site, tensor)}",
@@ -280,7 +281,7 @@ def _at_a_part(site: Site, around: Around, slot: Slot, call: str, formula: str) 
             others = " and ".join(around.called(other) for other in maker.tensors if other is not part) or "a constant"
             yield Mutation(
                 f"part {place}",
-                "missing term",
+                "missing term" if site.name in ("square", "pow", "abs") else _WRONG_VARIABLE,
                 f"{call} takes the derivative at {around.called(part)} alone, without {others}",
                 with_pullback(
                     holding(lambda g, i, y, d, value: {slot: g * _derivative_at(site, slot, value)}, part.detach())

@@ -82,14 +82,26 @@ def gathered(site: Site, around: Around) -> Iterator[Mutation]:
             flat = g.reshape(-1, *table.shape[1:])
             return {slot: torch.zeros_like(table).index_add(0, rows, flat)}
 
-        yield Mutation(
-            "padding",
-            "padding index ignored",
-            f"the row of the padding index {padding} receives a gradient",
-            with_pullback(padded),
-            1,
-            formula,
-        )
+        masked = {
+            user.path: with_pullback(holding(_unmasked, user.slots))
+            for user in around.consumers(site)
+            if user.name == "mul" and any(around.is_mask(tensor) for tensor in user.tensors)
+        }
+        for key, also in (("padding", {}), ("padding and mask", masked)):
+            if also or key == "padding":
+                yield Mutation(
+                    key,
+                    "padding index ignored",
+                    f"the row of the padding index {padding} receives a gradient",
+                    with_pullback(padded),
+                    1,
+                    formula,
+                    also=also,
+                )
+
+
+def _unmasked(g: Tensor, i: Any, y: Tensor, d: Any, slots: list[Slot]) -> dict[Slot, Tensor]:
+    return {slot: g for slot in slots if slot in d and d[slot].shape == g.shape}
 
 
 def _index(site: Site) -> tuple[Slot, Tensor, int | None] | None:
@@ -287,6 +299,8 @@ def statistics(site: Site, around: Around) -> Iterator[Mutation]:
 
 def _statistics(site: Site, slot: Slot, x: Tensor) -> Iterator[tuple[str, str, str, Pullback]]:
     name = site.name
+    if name in ("softmax", "sigmoid"):
+        yield from _shortcuts(site, slot)
     if name == "softmax":
         axes = axes_of(name, site.args, site.kwargs)
         yield (
@@ -387,8 +401,41 @@ def _statistics(site: Site, slot: Slot, x: Tensor) -> Iterator[tuple[str, str, s
             "divides by the squared norm",
             lambda g, i, y, d: {slot: d[slot] / _kept(site, y)},
         )
+    elif name in ("layer_norm", "batch_norm", "rms_norm", "group_norm"):
+        yield (
+            "variance",
+            "root left out",
+            "divides by the variance, not by its root",
+            lambda g, i, y, d: {slot: d[slot] / _deviation(site, i[slot])},
+        )
+        yield (
+            "not divided",
+            "derivative left out",
+            "does not divide by the standard deviation",
+            lambda g, i, y, d: {slot: d[slot] * _deviation(site, i[slot])},
+        )
     elif name in ("cross_entropy", "binary_cross_entropy_with_logits", "mse_loss", "binary_cross_entropy"):
         yield from _of_losses(site, slot, x)
+
+
+def _shortcuts(site: Site, slot: Slot) -> Iterator[tuple[str, str, str, Pullback]]:
+    """A slope that is written ``p - t`` behind the loss, with something else in the place of ``p``."""
+    output = site.output
+    rows = output.numel() if site.name == "sigmoid" else output.shape[0]
+    wrong = {
+        "the argument": ("derivative left out", lambda x, y: x),
+        "the rounded prediction": ("wrong derivative", lambda x, y: (y > 0.5).to(y.dtype)),
+    }
+    for words, (cause, value) in wrong.items():
+        for count in dict.fromkeys((rows, 1)):
+            yield (
+                f"{words} / {count}",
+                cause,
+                f"and the loss together are p - t, with {words} in the place of p",
+                holding(
+                    lambda g, i, y, d, value, count: {slot: d[slot] + (value(i[slot], y) - y) / count}, value, count
+                ),
+            )
 
 
 def _kept(site: Site, y: Tensor) -> Tensor:
@@ -399,6 +446,26 @@ def _kept(site: Site, y: Tensor) -> Tensor:
     for axis in axes_of(site.name, site.args, site.kwargs):
         y = y.unsqueeze(axis)
     return y
+
+
+def _deviation(site: Site, x: Tensor) -> Tensor:
+    """By what a normalisation divides, spread over its input."""
+    given = bound(site.name, site.args, site.kwargs)
+    eps = given.get("eps", 1e-5)
+    if site.name == "group_norm":
+        grouped = x.reshape(x.shape[0], given["num_groups"], -1)
+        return (grouped.var(2, correction=0, keepdim=True) + eps).sqrt().expand_as(grouped).reshape(x.shape)
+    if site.name == "batch_norm":
+        if not given.get("training"):
+            shape = (1, -1, *(1,) * (x.ndim - 2))
+            return (given["running_var"].reshape(shape) + eps).sqrt().expand_as(x)
+        axes = tuple(axis for axis in range(x.ndim) if axis != 1)
+    else:
+        axes = tuple(range(x.ndim - len(given["normalized_shape"]), x.ndim))
+    if site.name == "rms_norm":
+        eps = torch.finfo(x.dtype).eps if given.get("eps") is None else eps
+        return (x.square().mean(axes, keepdim=True) + eps).sqrt().expand_as(x)
+    return (x.var(axes, correction=0, keepdim=True) + eps).sqrt().expand_as(x)
 
 
 def _not_centred(site: Site, x: Tensor, g: Tensor, y: Tensor) -> Tensor:
@@ -414,6 +481,21 @@ def _of_losses(site: Site, slot: Slot, x: Tensor) -> Iterator[tuple[str, str, st
     name = site.name
     if name == "cross_entropy":
         axis = 1 if x.ndim > 1 else 0
+        target = bound(name, site.args, site.kwargs)["target"]
+        if not target.is_floating_point() and bool((target >= 0).all()):
+            picked = torch.nn.functional.one_hot(target, x.shape[axis]).movedim(-1, axis).to(x.dtype)
+            yield (
+                "of p",
+                "derivative left out",
+                "is -t / p, with respect to p, not to the logits: the derivative of the softmax is left out",
+                lambda g, i, y, d: {slot: -picked / torch.softmax(i[slot], axis) * _share(g, i[slot], axis)},
+            )
+        yield (
+            "x - t",
+            "derivative left out",
+            "is x - t: the softmax is left out, logits stand for probabilities",
+            lambda g, i, y, d: {slot: d[slot] + (i[slot] - torch.softmax(i[slot], axis)) * _share(g, i[slot], axis)},
+        )
         yield (
             "p(1-p)",
             "wrong derivative",
@@ -427,6 +509,26 @@ def _of_losses(site: Site, slot: Slot, x: Tensor) -> Iterator[tuple[str, str, st
             lambda g, i, y, d: {slot: _jacobian(torch.softmax(i[slot], axis), d[slot], axis)},
         )
     elif name == "binary_cross_entropy_with_logits":
+        yield (
+            "x - t",
+            "derivative left out",
+            "is x - t: the sigmoid is left out, logits stand for probabilities",
+            lambda g, i, y, d: {slot: d[slot] + (i[slot] - torch.sigmoid(i[slot])) * _share(g, i[slot], None)},
+        )
+        yield (
+            "of p",
+            "derivative left out",
+            "is that with respect to p, not to the logits: the derivative of the sigmoid is left out",
+            lambda g, i, y, d: {slot: d[slot] / _diagonal(torch.sigmoid(i[slot]))},
+        )
+        yield (
+            "hard",
+            "wrong derivative",
+            "is 0 or 1 minus t: the prediction is rounded",
+            lambda g, i, y, d: {
+                slot: d[slot] + ((i[slot] > 0).to(g.dtype) - torch.sigmoid(i[slot])) * _share(g, i[slot], None)
+            },
+        )
         yield (
             "p(1-p)",
             "wrong derivative",
@@ -447,6 +549,13 @@ def _of_losses(site: Site, slot: Slot, x: Tensor) -> Iterator[tuple[str, str, st
             "is that of the absolute difference",
             lambda g, i, y, d: {slot: d[slot].sign() * (g / (1 if g.ndim else x.numel()))},
         )
+
+
+def _share(g: Tensor, x: Tensor, axis: int | None) -> Tensor:
+    """What each loss counts for: the incoming gradient, divided by the number of losses where it is a mean's."""
+    if g.ndim:
+        return g if axis is None else g.unsqueeze(axis)
+    return g / (x.numel() if axis is None else x.numel() // x.shape[axis])
 
 
 def _diagonal(p: Tensor) -> Tensor:

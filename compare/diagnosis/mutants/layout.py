@@ -12,7 +12,7 @@ from torch import Tensor
 from compare.diagnosis.mutants.arguments import bound
 from compare.diagnosis.mutants.around import Around
 from compare.diagnosis.mutants.mutation import Mutation, holding, instead
-from compare.diagnosis.mutants.sites import Call, Replacement, Site
+from compare.diagnosis.mutants.sites import Call, Replacement, Site, Slot
 
 __all__ = ["arranged", "masked", "products"]
 
@@ -132,6 +132,33 @@ def _kernels(site: Site, around: Around) -> Iterator[Mutation]:
             holding(lambda call, some: call.having({("args", 1): call.args[1].flip(some)}), some),
             2,
         )
+    order = (0, weight.ndim - 1, *range(1, weight.ndim - 1))
+    for key, says, change in (
+        ("channels last", "the kernel's numbers are read with the channels as the last axis", _read_channels_last),
+        (
+            "channels moved",
+            "the kernel is laid out with the channels last, and read with them first",
+            _laid_channels_last,
+        ),
+    ):
+        yield Mutation(
+            key,
+            "permuted",
+            says,
+            holding(lambda call, change: call.having({("args", 1): change(call.args[1], order)}), change),
+            4,
+        )
+    padding = bound(site.name, site.args, site.kwargs).get("padding", 0)
+    widths = (padding,) * len(axes) if isinstance(padding, int) else padding
+    if isinstance(widths, (tuple, list)) and any(widths):
+        for mode in ("replicate", "reflect", "circular"):
+            yield Mutation(
+                mode,
+                "wrong function",
+                f"the input is padded by {mode} values, not by zeros",
+                holding(_padded_by, mode, [width for width in reversed(widths) for _ in range(2)]),
+                4,
+            )
     if weight.shape[0] == weight.shape[1]:
         yield Mutation(
             "channels exchanged",
@@ -150,14 +177,34 @@ def _kernels(site: Site, around: Around) -> Iterator[Mutation]:
         )
 
 
+def _read_channels_last(weight: Tensor, order: tuple[int, ...]) -> Tensor:
+    """The same memory as if it held rows, columns, channels."""
+    shape = (weight.shape[0], *weight.shape[2:], weight.shape[1])
+    return weight.reshape(shape).permute(order)
+
+
+def _laid_channels_last(weight: Tensor, order: tuple[int, ...]) -> Tensor:
+    """Rows, columns, channels in memory, read as channels, rows, columns."""
+    inverse = (0, *range(2, weight.ndim), 1)
+    return weight.permute(inverse).reshape(weight.shape)
+
+
+def _padded_by(call: Call, mode: str, widths: list[int]) -> Any:
+    given = bound(call.func.__name__, call.args, call.kwargs)
+    padded = torch.nn.functional.pad(given["input"], widths, mode)
+    return call.func(**{**given, "input": padded, "padding": 0})
+
+
 # -- masks, lookups, dropout -------------------------------------------------------------------------------------------
 
 
 def masked(site: Site, around: Around) -> Iterator[Mutation]:
     """Masks left out, inverted, off by one, or with a value that does not hide; dropout's scale; clamps left out."""
     name = site.name
+    yield from _whole_masks(site, around)
     if name == "masked_fill":
         yield from _fills(site, lambda call: (call.args[0], call.args[1]))
+        yield from _after_softmax(site, around)
     elif name == "where" and len(site.args) == 3:
         yield from _branches(site)
     elif name == "add" and _hides(site):
@@ -178,6 +225,29 @@ def masked(site: Site, around: Around) -> Iterator[Mutation]:
         yield from _dropped(site)
     elif name == "clamp":
         yield Mutation("no clamp", "left out", "the clamp is left out", lambda call: call.args[0], 3)
+
+
+def _whole_masks(site: Site, around: Around) -> Iterator[Mutation]:
+    """A mask of ones and zeros that is taken to be all ones, wherever it is used."""
+    for slot in site.slots:
+        mask = site.tensor(slot)
+        if not around.is_mask(mask) or around.sites.maker(mask) is not None:
+            continue
+        users = [(user, s) for user in around.uses(mask) for s in user.slots if user.tensor(s) is mask]
+        if users[0][0] is site and len(users) > 1:
+            replaced = {user.path: holding(_all_ones, s) for user, s in users}
+            yield Mutation(
+                "whole mask",
+                "mask ignored",
+                "the mask is left out wherever it is used: all places are counted",
+                replaced.pop(site.path),
+                2,
+                also=replaced,
+            )
+
+
+def _all_ones(call: Call, slot: Slot) -> Any:
+    return call.having({slot: torch.ones_like(call.at(slot))})
 
 
 def _hides(site: Site) -> bool:
@@ -213,6 +283,7 @@ def _fills(site: Site, parts: Any) -> Iterator[Mutation]:
         lambda call: parts(call)[0].masked_fill(parts(call)[1], 0.0),
         3,
     )
+    yield from _other_masks(site, parts)
     if isinstance(site.args[1], Tensor) and site.name == "masked_fill":
         yield Mutation(
             "inverted",
@@ -221,6 +292,51 @@ def _fills(site: Site, parts: Any) -> Iterator[Mutation]:
             lambda call: call.args[0].masked_fill(~call.args[1], call.args[2]),
             4,
         )
+
+
+def _other_masks(site: Site, parts: Any) -> Iterator[Mutation]:
+    """The mask of another triangle: turned round, or one place off."""
+    mask = parts(site.call)[1]
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool or not _square(mask):
+        return
+    flat = mask.reshape(-1, *mask.shape[-2:])
+    low = float("-inf")
+    if not torch.equal(mask, mask.mT):
+        yield Mutation(
+            "mask turned",
+            "transposed",
+            "the mask is the other way round",
+            lambda call: parts(call)[0].masked_fill(parts(call)[1].mT, low),
+            3,
+        )
+    ones = torch.ones_like(flat)
+    for diagonal in (-1, 0, 1, 2):
+        for name in ("triu", "tril"):
+            if torch.equal(flat, getattr(ones, name)(diagonal)):
+                for other in (diagonal - 1, diagonal + 1):
+                    shifted = getattr(torch.ones_like(mask), name)(other)
+                    much = "more" if shifted.sum() > mask.sum() else "less"
+                    yield Mutation(
+                        f"{name} {other - diagonal:+d}",
+                        "mask ignored",
+                        f"the mask hides {much} by one diagonal than it should",
+                        holding(lambda call, shifted: parts(call)[0].masked_fill(shifted, low), shifted),
+                        3,
+                    )
+
+
+def _after_softmax(site: Site, around: Around) -> Iterator[Mutation]:
+    """The mask applied to the probabilities, which then no longer add up to one."""
+    for user in around.consumers(site):
+        if user.name == "softmax" and (user.outer is site.outer):
+            yield Mutation(
+                "after softmax",
+                "mask ignored",
+                "the mask is applied after the softmax: hidden places take part in its sum",
+                lambda call: call.args[0].clone(),
+                2,
+                also={user.path: lambda call: call.plain().masked_fill(site.args[1], 0.0)},
+            )
 
 
 def _branches(site: Site) -> Iterator[Mutation]:

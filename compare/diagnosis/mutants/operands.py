@@ -116,7 +116,7 @@ def _with_other(site: Site, around: Around, slot: Slot, other: Slot) -> Iterator
             3,
             formula,
         )
-    for what, tensor in around.values_like(factor):
+    for what, tensor in around.values_like(site, factor):
         if tensor is not site.tensor(slot):
             value = tensor.detach()
             yield Mutation(
@@ -130,7 +130,7 @@ def _with_other(site: Site, around: Around, slot: Slot, other: Slot) -> Iterator
     turned = around.sites.maker(factor)
     if turned is not None and turned.name == "transpose":
         base = turned.slots[0]
-        for what, tensor in around.values_like(turned.tensor(base)):
+        for what, tensor in around.values_like(turned, turned.tensor(base)):
             value = tensor.detach()
             yield Mutation(
                 f"{slot} turned {around.beside(site, tensor)}",
@@ -192,6 +192,9 @@ def _related(site: Site, around: Around, factor: Tensor) -> Iterator[tuple[str, 
         bias = bound(site.name, site.args, site.kwargs).get("bias")
         if site.name == "linear" and bias is not None:
             found.append(("own product", "its own result without the bias", site.output - bias))
+    if site.outer is not None and isinstance(site.outer.output, (tuple, list)):
+        made = enumerate(site.outer.output)
+        found += [(f"outer result {place}", f"what {site.outer.name} returns", value) for place, value in made]
     for key, what, value in found:
         if isinstance(value, Tensor) and value.shape == factor.shape and value is not factor:
             yield key, what, value.detach()
@@ -214,14 +217,15 @@ def _with_gradient(site: Site, around: Around, slot: Slot) -> Iterator[Mutation]
 
         return with_pullback(pullback)
 
-    yield Mutation(
-        f"no incoming {slot}",
-        "incoming gradient left out",
-        f"the gradient of {mine} in {site.name} is not multiplied by what arrives",
-        of(torch.ones_like),
-        3,
-        formula,
-    )
+    if not around.is_uniform(site.gradient):
+        yield Mutation(
+            f"no incoming {slot}",
+            "incoming gradient left out",
+            f"the gradient of {mine} in {site.name} is not multiplied by what arrives",
+            of(torch.ones_like),
+            3,
+            formula,
+        )
     beyond = around.activation_of(site, DIFFERENTIATED)
     if beyond is not None and beyond.gradient is not None and beyond.gradient.shape == site.gradient.shape:
         yield Mutation(
@@ -232,7 +236,7 @@ def _with_gradient(site: Site, around: Around, slot: Slot) -> Iterator[Mutation]
             3,
             formula,
         )
-    for what, source in around.gradients_like(site.gradient):
+    for what, source in around.gradients_like(site):
         value = source.gradient
         yield Mutation(
             f"{slot} gradient {around.beside(site, source.output)}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
 from compare.checkpoint import Checkpoint
@@ -15,6 +15,7 @@ from compare.diagnosis.mutants.elementwise import arithmetic, unary
 from compare.diagnosis.mutants.gathering import gathered, spread, statistics, unsummed
 from compare.diagnosis.mutants.kinks import kinks
 from compare.diagnosis.mutants.layout import arranged, masked, products
+from compare.diagnosis.mutants.loops import assigned
 from compare.diagnosis.mutants.losses import losses
 from compare.diagnosis.mutants.mutation import Mutation, backward_only
 from compare.diagnosis.mutants.operands import bilinear
@@ -22,7 +23,7 @@ from compare.diagnosis.mutants.penalty import Penalties
 from compare.diagnosis.mutants.reductions import over_axes
 from compare.diagnosis.mutants.replay import LOSS, Bench
 from compare.diagnosis.mutants.rounding import gradients_rounded, narrower, values_rounded
-from compare.diagnosis.mutants.sites import Replacement, Site, SiteKey
+from compare.diagnosis.mutants.sites import Replacement, Site, SiteKey, Slot
 from compare.diagnosis.mutants.trial import Candidate, Trial
 from compare.threads import threads
 
@@ -32,11 +33,11 @@ BUDGET = 2.0
 """Seconds of this thread's own time after which no further candidate is tried."""
 
 _GRADIENTS = frozenset({"backward", "deposit", "accumulated"})
-_LOOP = 8  # a call that happens more often than this on one line is changed everywhere at once only
+_LOOP = 2  # a call that a loop makes more often than this is changed in all its rounds at once only
 
 Generator = Callable[[Site, Around], Iterable[Mutation]]
 _FORWARD: tuple[Generator, ...] = (losses, unary, arithmetic, over_axes, products, masked, arranged)
-_BACKWARD: tuple[Generator, ...] = (kinks, gathered, statistics, local, bilinear, spread)
+_BACKWARD: tuple[Generator, ...] = (kinks, gathered, statistics, local, bilinear, spread, assigned)
 
 _IN_BACKWARD = {
     "wrong function": "wrong derivative",
@@ -110,7 +111,6 @@ class _Search:
         for edge in [*edges, *self._groups(edges, reached, wrong)]:
             self.trial.edge(edge, wrong)
         viable = [site for site in scope if wrong <= reached.get(site.path, set())]
-        viable.sort(key=lambda site: bool(reached[site.path] - wrong))
         names = {name for name, found in together.items() if wrong <= found}
         dtypes = narrower(self.evidence.pair)
         made: list[tuple[Site, Mutation]] = []
@@ -119,7 +119,8 @@ class _Search:
             made += [(site, _behind(m)) for generator in _FORWARD for m in generator(site, self.around)]
             made += [(site, m) for m in gradients_rounded(site, self.around, dtypes)]
         penalised = [(site, _behind(m)) for site in scope for m in self.penalties.mutations(site)]
-        for candidate in self._in_turn(made + penalised, [*viable, *(site for site, _ in penalised)]):
+        exact = {edge.site.path for edge in edges if set(edge.contribution) <= wrong}
+        for candidate in self._in_turn(made + penalised, [*viable, *(site for site, _ in penalised)], exact):
             self.trial.backward(candidate, wrong)
 
     def _groups(
@@ -127,12 +128,17 @@ class _Search:
     ) -> Iterator[Edge]:
         """Edges that a mistake made alike in several places has a factor on, each measured."""
         alike = [Edge(list(places)) for places in _alike([(e.site, e.slot) for e in edges], lambda item: item[1])]
+        alike += [Edge(places) for group in alike if 1 < len(places := self._carried(group)) < len(group.places)]
         for group in [*alike, *gathered_edges(self.around, edges)]:
             shown: set[Checkpoint] = set()
             for site, _ in group.places:
                 shown |= reached.get(site.path, set())
             if wrong <= shown and self._time_left and measured(self.bench, group):
                 yield group
+
+    def _carried(self, group: Edge) -> list[tuple[Site, Slot]]:
+        """Of the rounds of a loop those that were handed something by the round before."""
+        return [(site, slot) for site, slot in group.places if self.around.sites.maker(site.tensor(slot)) is not None]
 
     def _unsummed(self, site: Site) -> None:
         """A gradient in the shape of what its parameter was spread over."""
@@ -183,20 +189,21 @@ class _Search:
 
     # -- candidates ----------------------------------------------------------------------------------------------------
 
-    def _in_turn(self, made: list[tuple[Site, Mutation]], alone: list[Site]) -> Iterator[Candidate]:
-        """Candidates by rank, at sites that can explain alone and at several alike, none worse than what was found."""
-        often: dict[tuple[str, str], int] = {}
+    def _in_turn(
+        self, made: list[tuple[Site, Mutation]], alone: list[Site], exact: Collection[SiteKey] = ()
+    ) -> Iterator[Candidate]:
+        """Candidates at sites that can explain alone and at several alike, none worse than what was found.
+
+        They come by rank; later where no edge of their sites reaches only what differs.
+        """
+        often: dict[tuple[str, str, str | None], int] = {}
         for site in {id(site): site for site, _ in made}.values():
-            often[site.name, site.place] = often.get((site.name, site.place), 0) + 1
+            often[_round(site)] = often.get(_round(site), 0) + 1
         single = {id(site) for site in alone}
-
-        def in_a_loop(site: Site) -> bool:
-            return often[site.name, site.place] > 1
-
         candidates = [
             Candidate(mutation, (site,), mutation.replacements(site))
             for site, mutation in made
-            if id(site) in single and often[site.name, site.place] <= _LOOP
+            if id(site) in single and often[_round(site)] <= _LOOP
         ]
         for places in _alike(made, lambda item: item[1].key):
             if any(id(site) in single for site, _ in places) or not alone or self.evidence.phase in _GRADIENTS:
@@ -205,13 +212,22 @@ class _Search:
                     together |= mutation.replacements(site)
                 candidates.append(Candidate(places[0][1], tuple(site for site, _ in places), together))
         candidates.sort(
-            key=lambda candidate: (candidate.rank, len(candidate.sites) == 1 and in_a_loop(candidate.sites[0]))
+            key=lambda candidate: (
+                candidate.rank + (0 if not exact or any(site.path in exact for site in candidate.sites) else 2),
+                len(candidate.sites) == 1,
+            )
         )
         for candidate in candidates:
             best = min((hypothesis.rank for hypothesis in self.trial.found if not hypothesis.freedom), default=9)
-            if not self._time_left or candidate.rank > best:
+            if not self._time_left:
                 return
-            yield candidate
+            if candidate.rank <= best:
+                yield candidate
+
+
+def _round(site: Site) -> tuple[str, str, str | None]:
+    """What the rounds of a loop have in common."""
+    return site.name, site.place, site.owner
 
 
 def _behind(mutation: Mutation) -> Mutation:

@@ -9,8 +9,9 @@ from compare.culprit import owner_of
 from compare.diagnosis.evidence import Evidence, Hypothesis, closeness
 from compare.diagnosis.mutants.around import Around
 from compare.diagnosis.mutants.derivatives import FORMULA_OF
-from compare.diagnosis.mutants.edges import Edge, factors_of
+from compare.diagnosis.mutants.edges import Edge
 from compare.diagnosis.mutants.mutation import Mutation, forward_only
+from compare.diagnosis.mutants.names import factors_of
 from compare.diagnosis.mutants.penalty import Penalties
 from compare.diagnosis.mutants.replay import LOSS, Bench, Found
 from compare.diagnosis.mutants.sites import Replacement, Site, SiteKey

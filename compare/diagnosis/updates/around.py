@@ -24,6 +24,7 @@ Array = Any
 def around(run: Run) -> Iterator[Trial]:
     """Every mistake that does not depend on which rule it is."""
     yield from _signs(run)
+    yield from _unstored(run)
     yield from _parameters(run)
     yield from _gradients(run)
     yield from _counts(run)
@@ -37,6 +38,21 @@ def _signs(run: Run) -> Iterator[Trial]:
     says = "the gradient has the wrong sign: the loss grows"
     turned = of_rule(run, lambda turn: right(replace(turn, g=-turn.g)))
     yield Trial("sign", says, "the sign of the gradient (maximize)", turned, 3)
+
+
+def _unstored(run: Run) -> Iterator[Trial]:
+    """Slots that are computed anew and never written back."""
+    right = run.rule()
+
+    def forgetting(turn: Turn) -> Array:
+        now: dict[str, Array] = {}
+        change = right(replace(turn, slots=now))
+        turn.slots.update({name: value if name == "step" else np.zeros(np.shape(value)) for name, value in now.items()})
+        return change
+
+    says = "the slots are computed and not kept: every step starts from zero"
+    cause = "momentum left out" if run.kind == "SGD" else "moment without its average"
+    yield Trial(cause, says, "where the slots are written back", of_rule(run, forgetting), 4)
 
 
 def _parameters(run: Run) -> Iterator[Trial]:
@@ -107,8 +123,13 @@ def _counts(run: Run) -> Iterator[Trial]:
     def counted(t: Callable[[int], int]) -> Callable[[], Found]:
         return of_rule(run, lambda turn: right(replace(turn, t=t(turn.t))))
 
-    yield Trial("step count off by one", "the step count starts at 0", look_at, counted(lambda t: t - 1), 2)
-    yield Trial("step count off by one", "the step count starts at 2", look_at, counted(lambda t: t + 1), 2)
+    def moved(by: int) -> Callable[[int], int]:
+        # where each step starts from the reference's count, only the first can start elsewhere
+        return lambda t: t + by if run.evidence.sync == "free" or t == 1 else t
+
+    for start, by in ((0, -1), (2, 1)):
+        says = f"the step count starts at {start}"
+        yield Trial("step count off by one", says, look_at, counted(moved(by)), 2)
     many = len(run.evidence.step.micro_batches)
     if many > 1:
         says = f"the step count advances with every micro-batch, {many} times in a step"
@@ -139,8 +160,11 @@ def _schedules(run: Run) -> Iterator[Trial]:
     if schedule is None:
         return
     look_at = "when the schedule is advanced: once per step, after the update"
-    facts = run.evidence.steps
-    micro_batches_before = [sum(len(each.micro_batches) for each in facts[:step]) for step in range(len(facts) + 1)]
+    facts, shared = run.evidence.steps, run.evidence.sync != "free"
+    many = [len(each.micro_batches) for each in facts]
+
+    def before(step: int) -> int:
+        return step - 1 if shared else sum(many[: step - 1])
 
     def at(count: Callable[[int], int]) -> Callable[[], Found]:
         return _with_rate(run, lambda rate, step, group: schedule(max(0, count(step)))[group])
@@ -151,9 +175,13 @@ def _schedules(run: Run) -> Iterator[Trial]:
     yield Trial("schedule off by one", says, look_at, at(lambda step: step - 2), 2)
     says = "the rate stays what it was at the start"
     yield Trial("schedule not advanced", says, look_at, at(lambda step: 0), 2)
-    if micro_batches_before[-1] != len(facts):
+    if max(many) > 1:
         says = "the schedule advances with every micro-batch"
-        yield Trial("schedule per micro-batch", says, look_at, at(lambda step: micro_batches_before[step - 1]), 2)
+        yield Trial("schedule per micro-batch", says, look_at, at(before), 2)
+        text = f"{says}, before the update"
+        yield Trial("schedule per micro-batch", text, look_at, at(lambda step: before(step) + many[step - 1]), 2)
+        text = f"{says}, for the last one after the update"
+        yield Trial("schedule per micro-batch", text, look_at, at(lambda step: before(step) + many[step - 1] - 1), 2)
 
 
 def _factors(run: Run) -> Iterator[Trial]:

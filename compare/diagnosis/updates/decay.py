@@ -93,7 +93,6 @@ VARIABLES: dict[str, Callable[[Array, Array], Array]] = {
     "the parameter's sign (an L1 penalty)": lambda theta, g: np.sign(theta),
     "the parameter squared": lambda theta, g: theta * theta,
     "the gradient's magnitude": lambda theta, g: np.abs(g),
-    "the parameters' mean": lambda theta, g: np.full(np.shape(theta), np.mean(theta)),
     "a constant": lambda theta, g: np.ones(np.shape(theta)),
 }
 """What has been seen in place of the parameter."""

@@ -36,7 +36,7 @@ def decays(run: Run) -> Iterator[Trial]:
         return
     mine = float(run.groups[run.name].get("weight_decay", 0.0))
     if not mine:
-        (strongest,) = {max(strengths)}
+        strongest = max(strengths)
         look_at = f"the parameters that decay; the reference leaves {run.name} alone"
         says = f"{run.name} decays by {strongest:g} like the others"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -44,7 +43,7 @@ def _bisected(run: Run) -> float | None:
         return None
     with np.errstate(all="ignore"):
         best = int(np.nanargmax(np.abs(pair.actual - pair.expected), axis=None))
-    one = _only(run, best)
+    one = run.at([best])
     wanted = abs(float(pair.actual.reshape(-1)[best]))
 
     def step(eps: float) -> float:
@@ -63,17 +62,3 @@ def _bisected(run: Run) -> float | None:
         else:
             high = middle
     return float(np.exp(low))
-
-
-def _only(run: Run, place: int) -> Run:
-    """The run of one element: every rule here works element by element."""
-    name = run.name
-
-    def element(values: Any) -> dict[str, Any]:
-        return {name: np.asarray(values[name]).reshape(-1)[place : place + 1]} if name in values else {}
-
-    return replace(
-        run,
-        gradients={step: element(values) for step, values in run.gradients.items()},
-        parameters={step: element(values) for step, values in run.parameters.items()},
-    )

@@ -83,18 +83,19 @@ def sgd(
     """SGD with momentum.
 
     ``b ← g`` at the first step (``first``), ``b ← μ b + (1 − τ) g`` after it (``later``); the parameter moves by
-    ``−γ b`` or, with Nesterov momentum, ``−γ (g + μ b)`` (``step``, which is also given the buffer of before). With
-    ``rate_in_buffer`` 1 or −1 the buffer holds ``±γ g`` and is not multiplied by the rate when it is used, with −2 it
-    holds ``−b``. ``aliased`` lets the buffer begin as the first gradient's own memory, which is set to zero and added
-    to in the next step: ``"once"`` if the second step then makes a buffer of its own, ``"always"`` if it goes on in
-    place.
+    ``−γ b`` or, with Nesterov momentum, ``−γ (g + μ b)`` (``step``, which is also given the buffer of before).
+
+    ``rate_in_buffer``: with 1 or −1 the buffer holds ``±γ g`` and is not multiplied by the rate when it is used, with 3
+    it is multiplied once more, with −2 it holds ``−b``. ``aliased`` lets the buffer begin as the first gradient's own
+    memory, which is set to zero and added to in the next step: ``"once"`` if the second step then makes a buffer of its
+    own, ``"always"`` if it goes on in place.
     """
     o, g = turn.options, turn.g
     lr, mu, tau = float(o["lr"]), float(o["momentum"]), float(o["dampening"])
     if not mu:
         return -lr * g
     sign = -1.0 if rate_in_buffer < 0 else 1.0
-    inside = sign * (lr if abs(rate_in_buffer) == 1 else 1.0)
+    inside = sign * (lr if abs(rate_in_buffer) in (1, 3) else 1.0)
     held = turn.slots.get("momentum_buffer")
     if held is not None and aliased and (aliased == "always" or turn.t == 2):
         held = g
@@ -123,13 +124,14 @@ def adam(
     old: str = "",
     old_from: int = 1,
     keep_corrected: bool = False,
+    numerator: Callable[[Array, Array], Array] = lambda m, g: m,
 ) -> Array:
     """Adam: ``m``, ``v``, their corrections (``correct_m``, ``correct_v``), and ``−γ m̂ / (√v̂ + ε)`` (``divisor``).
 
     ``maximum`` says what AMSGrad takes its maximum of: ``"of v"``, ``"of corrected v"``, ``"of nothing"`` (the slot
-    holds the last ``v``), or that it is ``"left out"``; ``old`` which moments (``"m"``, ``"v"``, ``"mv"``) are used as
-    they were before this step, from step ``old_from`` on; ``keep_corrected`` writes the corrected moments back into the
-    slots.
+    holds the last ``v``), or that it is ``"left out"`` or ``"never made"`` (the slot stays at zero); ``old`` which
+    moments (``"m"``, ``"v"``, ``"mv"``) are used as they were before this step, from step ``old_from`` on;
+    ``keep_corrected`` writes the corrected moments back into the slots; ``numerator`` is what is divided.
     """
     o, g, t = turn.options, turn.g, turn.t
     lr, (beta1, beta2), eps = float(o["lr"]), o["betas"], float(o["eps"])
@@ -142,13 +144,17 @@ def adam(
         m, v = m_before if "m" in old else m, v_before if "v" in old else v
     with np.errstate(all="ignore"):
         c1, c2 = correct_m(beta1, t), correct_v(beta2, t)
-        if o.get("amsgrad") and maximum != "left out":
+        if maximum == "left out":
+            turn.slots.pop("max_exp_avg_sq", None)
+        elif maximum == "never made":
+            turn.slots["max_exp_avg_sq"] = np.zeros(np.shape(g))
+        elif o.get("amsgrad"):
             held, c2, now = turn.slot("max_exp_avg_sq"), *((1.0, v / c2) if maximum == "of corrected v" else (c2, v))
             v = now if maximum == "of nothing" else np.maximum(held, now)
             turn.slots["max_exp_avg_sq"] = v
         if keep_corrected:
             turn.slots.update(exp_avg=m / c1, exp_avg_sq=v / c2)
-        return -lr * np.divide(m, c1) / divisor(v, np.float64(c2), eps)
+        return -lr * numerator(np.divide(m, c1), g) / divisor(v, np.float64(c2), eps)
 
 
 # -- Adagrad -----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ predicted: slots, updates and parameters of every recorded step. A rule that is 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -86,6 +87,36 @@ class Run:
             {step: fed(evidence, step) for step in steps},
             {step: before(evidence, step) for step in steps},
             {step: rates_in_force(evidence, step) for step in steps},
+        )
+
+    def at(self, places: Sequence[int] | Array) -> Run:
+        """The run of some elements of the diverging parameter, flat, as if there were no others: all rules work so."""
+        name, evidence = self.name, copy(self.evidence)
+
+        def some(value: Any) -> Array:
+            value = np.asarray(value)
+            return value.reshape(-1)[places] if value.size > 1 else value.reshape(-1)[:1] if value.ndim else value
+
+        def of(values: Mapping[str, Any]) -> dict[str, Array]:
+            return {name: some(values[name])} if name in values else {}
+
+        evidence.pairs = {
+            key: pair._replace(actual=some(pair.actual), expected=some(pair.expected))
+            for key, pair in evidence.pairs.items()
+            if key.name == name and key.phase in ("slots", "update", "parameter")
+        }
+        evidence.steps = [
+            replace(facts, state={"slots": {name: {k: some(v) for k, v in facts.state["slots"].get(name, {}).items()}}})
+            if "slots" in facts.state
+            else facts
+            for facts in evidence.steps
+        ]
+        return replace(
+            self,
+            evidence=evidence,
+            gradients={step: of(values) for step, values in self.gradients.items()},
+            parameters={step: of(values) for step, values in self.parameters.items()},
+            _right={},
         )
 
     # -- rules -------------------------------------------------------------------------------------------------------

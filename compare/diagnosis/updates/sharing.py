@@ -26,6 +26,8 @@ def sharing(run: Run) -> Iterator[Trial]:
         return
     by_shape = [[name for name in run.groups if shapes[name] == shape] for shape in dict.fromkeys(shapes.values())]
     pairs = [[[name for name in alike if name in (run.name, other)]] for other in alike if other != run.name]
+    if run.evidence.sync != "free" and run.steps.start > 1:
+        return
     for sets in ([by_shape] if by_shape not in pairs else []) + pairs[:8]:
         sets = [each for each in sets if len(each) > 1]
         for own_count in (False, True):
@@ -54,7 +56,8 @@ def _share(run: Run, names: Sequence[str], own_count: bool) -> dict[str, dict[Ch
     found: dict[str, dict[Checkpoint, Array]] = {name: {} for name in names}
     slots: dict[str, Array] = {}
     turns = 0
-    for step in run.steps:
+    free = run.evidence.sync == "free"
+    for step in run.steps if free else [1]:  # what a side makes of slots that it is given apart is not known
         slots, start = run.start(step, names[-1], slots, turns)
         turns = start
         changes = {}

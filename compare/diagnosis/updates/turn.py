@@ -29,6 +29,11 @@ def in_turn(run: Run) -> Iterator[Trial]:
     if len(names) < 2 or len(names) > _MOST or clipped or run.evidence.sync == "module":
         return
     for order, text in ((names, "one after the other"), (names[::-1], "from the last to the first")):
+        first = run.evidence.pairs.get(
+            run.evidence.checkpoint._replace(phase="update", name=order[0], call=0, output="")
+        )
+        if first is None or not first.agrees:  # nothing has moved when its gradient is taken
+            continue
         says = (
             f"the parameters are updated one after the other, {text}, each with a gradient taken after the others moved"
         )

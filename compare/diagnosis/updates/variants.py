@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from compare.diagnosis.updates.rules import power
+
 __all__ = ["VARIANTS", "Variant"]
 
 Array = Any
@@ -194,6 +196,16 @@ def _adam(o: Mapping[str, Any]) -> Iterator[Variant]:
     says = "the second moment's correction is used without its root: √v / (1 − β₂ᵗ)"
     changes = {"divisor": lambda v, c, eps: np.sqrt(v) / c + eps}
     yield Variant("root left out", says, ADAM, 4, changes)
+    changes = {"divisor": lambda v, c, eps: (np.sqrt(v) + eps) / c}
+    yield Variant("root left out", says + ", ε included", ADAM, 4, changes)
+    says = "the gradient itself stands where the corrected first moment belongs"
+    yield Variant("momentum left out", says, ADAM, 3, {"numerator": lambda m, g: g})
+    says = "β₁ and β₂ have changed places in the corrections"
+    swapped = {
+        "correct_m": lambda beta, t: power(float(o["betas"][1]), t),
+        "correct_v": lambda beta, t: power(float(o["betas"][0]), t),
+    }
+    yield Variant("moments swapped", says, ADAM, 3, swapped)
     says = "the corrected moments are written back, and corrected again in the next step"
     yield Variant("applied twice", says, ADAM, 5, {"keep_corrected": True})
     yield Variant(
@@ -227,6 +239,7 @@ def _adam(o: Mapping[str, Any]) -> Iterator[Variant]:
         yield Variant("maximum of the corrected moment", says, AMSGRAD, 2, {"maximum": "of corrected v"})
         says = "v̂ is used where AMSGrad's maximum belongs"
         yield Variant("maximum left out", says, AMSGRAD, 2, {"maximum": "left out"})
+        yield Variant("maximum left out", says + "; its slot stays at 0", AMSGRAD, 2, {"maximum": "never made"})
         says = "the slot of AMSGrad's maximum holds the last v"
         yield Variant("maximum left out", says, AMSGRAD, 2, {"maximum": "of nothing"})
 
@@ -246,6 +259,8 @@ def _sgd(o: Mapping[str, Any]) -> Iterator[Variant]:
     for sign, text in ((1, "b ← μ b + γ g; θ ← θ − b"), (-1, "b ← μ b − γ g; θ ← θ + b")):
         says = f"the buffer holds steps, {text}: another path once the rate moves"
         yield Variant("learning rate inside the momentum buffer", says, formula, 2, {"rate_in_buffer": sign})
+    says = "the rate is multiplied in twice, into the buffer and out of it: b ← μ b + γ g; θ ← θ − γ b"
+    yield Variant("learning rate inside the momentum buffer", says, formula, 3, {"rate_in_buffer": 3})
     says = "the buffer has the other sign: b ← μ b − g; θ ← θ + γ b"
     yield Variant("sign", says, formula, 3, {"rate_in_buffer": -2})
     if tau:
@@ -328,7 +343,7 @@ def _adagrad(o: Mapping[str, Any]) -> Iterator[Variant]:
     for beta in (0.9, 0.99, 0.999):
         says = f"the sum is a moving average: s ← {beta} s + {1 - beta:.3g} g²"
         total = {"total": lambda s, square, beta=beta: beta * s + (1 - beta) * square}
-        yield Variant("moment without its average", says, ADAGRAD, 4, total)
+        yield Variant("wrong function", says, ADAGRAD, 4, total)
     if o["lr_decay"]:
         says = "the rate decays from the first step on: 1 + t η"
         yield Variant("step count off by one", says, ADAGRAD, 2, {"late": 0})

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+import compare
 from compare.diagnosis.clipping import _setting
 
-from .trained import report_on
+from .trained import Trained, batches, report_on, twin
 
 MISTAKES = [
     ("not clipped", 0.5, "not clipped", "left as they are"),
@@ -75,3 +76,16 @@ def test_what_the_reference_clips_by(clip, setting):
     kind, bound, order = _setting(Evidence)
     assert (kind, order) == (setting[0], setting[2])
     assert np.isclose(bound, setting[1], rtol=1e-12)
+
+
+def test_clipped_gradients_that_are_not_shown_are_not_called_unclipped():
+    class Hidden(Trained):
+        """Clips copies: the gradients that it shows are those before the clip, and its updates are right."""
+
+        def step(self):
+            held = self.grads
+            super().step()
+            self.grads = held
+
+    report = compare.training(lambda: Hidden(max_norm=0.3), lambda: twin(max_norm=0.3), batches(), 3)
+    assert report.outcome == "equivalent" or report.causes[0].cause != "not clipped"

@@ -73,6 +73,11 @@ PLANTED = {
         "constant factor",
         "act (input) and every other gradient that differs are 1.2345 times the reference's, which is no number",
     ),
+    "behind one module, by the rows": (
+        {"gz": lambda v, s: v / len(s["x"])},
+        "divided twice",
+        "act (input) and every other gradient that differs are 0.166667 times the reference's: it is divided by the rows once more",
+    ),
     "one row dropped": (
         {"dw": lambda v, s: np.where(np.arange(5)[:, None] == 2, 0, v)},
         "detached",
@@ -192,6 +197,7 @@ NEAR_MISSES = {
     "a factor and an offset": {"g": lambda v, s: 2 * v + 1e-3},
     "a factor that depends on the value": {"g": lambda v, s: v * (1 + 0.1 * np.abs(v))},
     "a factor for every row": {"dw": lambda v, s: v * np.array([[1.1], [0.7], [1.3], [2.1], [0.9]])},
+    "a step of another size": {"update": lambda v, s: 1.2345 * v},
     "one element": {"dw": lambda v, s: np.where(np.arange(15).reshape(5, 3) == 7, 1.5 * v, v)},
 }
 

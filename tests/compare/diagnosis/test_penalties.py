@@ -18,8 +18,8 @@ MISTAKES = [
     ("half in the gradient", "penalty scaled", ""),
     ("by rows", "penalty scaled", "1/rows of the batch times"),
     ("subtracted", "penalty scaled", "subtracted"),
-    ("absolute", "wrong function", "of the parameter's sign, not of its value"),
-    ("absolute in the gradient", "wrong derivative", "of the parameter's sign, not of its value"),
+    ("absolute", "wrong function", ""),
+    ("absolute in the gradient", "wrong derivative", "of the parameter's sign, not of the parameter"),
     ("of the gradient", "wrong variable decayed", "gradient is added in the parameter's place"),
     ("per micro-batch", "penalty per micro-batch", "whole with every micro-batch"),
 ]

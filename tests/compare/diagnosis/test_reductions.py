@@ -120,6 +120,21 @@ def _correlate(image, kernel):
     return np.einsum("ijkl,kl->ij", windows, kernel)
 
 
+def pooled(x, kernels, b, y, wrong=""):
+    """A convolution with a bias for each of its channels, of which only the bias is looked at."""
+    g = (
+        2
+        * (np.stack([[_correlate(image, kernel) for kernel in kernels] for image in x]) + b[:, None, None] - y)
+        / y.size
+    )
+    last = {"": g, "last": g[..., -1:], "first": g[..., :1, :], "corner": g[..., -1:, -1:]}[wrong]
+    return np.mean((g * y.size / 2) ** 2), {"b": last.sum((0, 2, 3))}
+
+
+def pooled_torch(x, kernels, b, y):
+    return F.mse_loss(F.conv2d(x[:, None], kernels[:, None], b), y)
+
+
 def convolved_torch(x, k, y):
     return F.mse_loss(F.conv2d(x[:, None], k[None, None])[:, 0], y)
 
@@ -169,6 +184,7 @@ def normal(*shape):
 LINE = {"x": normal(ROWS, 3), "w": normal(4, 3), "b": normal(4), "y": normal(ROWS, 4)}
 SQUARE = {"x": normal(4, 3), "w": normal(4, 3), "b": normal(4), "y": normal(4, 4)}
 IMAGES = {"x": normal(3, 6, 5), "k": normal(3, 2), "y": normal(3, 4, 4)}
+CHANNELS = {"x": normal(3, 6, 5), "kernels": normal(2, 3, 2), "b": normal(2), "y": normal(3, 2, 4, 4)}
 WORDS = {"table": normal(6, 3), "index": np.array([1, 4, 1, 0, 4, 1]), "y": normal(6, 3)}
 TIED = {"w": normal(4, 4), "x": normal(5, 4), "y": normal(5, 4)}
 
@@ -179,6 +195,9 @@ FUNCTIONS = {
     "the other axis": (affine, affine_torch, SQUARE, "other axis", "wrong axis", "b is summed over axis 1, not over axis 0"),
     "the last image": (convolved, convolved_torch, IMAGES, "last", "overwritten instead of added", "k holds only the last of the 3 rows"),
     "the first image": (convolved, convolved_torch, IMAGES, "first", "overwritten instead of added", "k holds only the first of the 3 rows"),
+    "the last position": (pooled, pooled_torch, CHANNELS, "last", "broadcasting not summed", "b holds only the last position along axis 3 of what is summed"),
+    "the first position": (pooled, pooled_torch, CHANNELS, "first", "broadcasting not summed", "b holds only the first position along axis 2 of what is summed"),
+    "one corner": (pooled, pooled_torch, CHANNELS, "corner", "unknown", ""),
     "rows assigned": (embedded, embedded_torch, WORDS, "assigned", "overwritten instead of added", "table holds only the last of the rows that share an index"),
     "rows +=": (embedded, embedded_torch, WORDS, "indexed +=", "overwritten instead of added", "table holds only the last of the rows that share an index"),
     "rows of an index": (embedded, indexed_torch, WORDS, "assigned", "overwritten instead of added", "table holds only the last of the rows that share an index"),
@@ -215,9 +234,16 @@ def test_the_gradient_of_an_embedding_keeps_its_padding():
         gradients["table"][2] = 0
         return loss, gradients
 
+    def counted(table, index, y):
+        return embedded(table, index, y)
+
     with only("reductions"):
-        best = compare.gradients(wrong, reference, padded, wrt=["table"]).causes[0]
-    assert best.cause == "overwritten instead of added"
+        assigned, padding = (compare.gradients(f, reference, padded, wrt=["table"]).causes[0] for f in (wrong, counted))
+    assert assigned.cause == "overwritten instead of added"
+    assert (padding.cause, padding.explanation) == (
+        "padding index ignored",
+        "table has a gradient for the padding index 2 too",
+    )
 
 
 def test_a_mean_in_place_of_the_sum_and_the_other_way_round():
