@@ -50,7 +50,7 @@ def _stale(evidence: Evidence) -> Iterator[Hypothesis]:
             continue
         choices: list[tuple[str, Mapping[str, np.ndarray]]] = [("", changed)]
         alone = [name for name in changed if _owns(evidence, name)]
-        if back == 1 and 1 < len(changed) and len(alone) <= _MOST:
+        if back == 1 and len(changed) > 1 and len(alone) <= _MOST:
             choices += [(f", for {name} alone", {name: changed[name]}) for name in alone]
         for where, weights in choices:
             rank = 3 if where else 2

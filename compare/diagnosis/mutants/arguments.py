@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["axes_of", "bound", "scalar_of"]
+__all__ = ["axes_of", "bound", "is_square", "scalar_of"]
 
 _CROSS_ENTROPY = ("weight", "size_average", "ignore_index", "reduce", "reduction", "label_smoothing")
 _SIGNATURES: dict[str, tuple[str, ...]] = {
@@ -115,3 +115,8 @@ def scalar_of(args: tuple[Any, ...]) -> float | None:
         if isinstance(value, Tensor) and value.ndim == 0 and not value.requires_grad:
             return float(value)
     return None
+
+
+def is_square(tensor: Any) -> bool:
+    """Whether a tensor's last two axes are of one size, so that it can be used the other way round."""
+    return isinstance(tensor, Tensor) and tensor.ndim > 1 and tensor.shape[-1] == tensor.shape[-2] > 1

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import scalar_of
 from compare.diagnosis.mutants.mutation import holding
-from compare.diagnosis.mutants.replay import Bench
+from compare.diagnosis.mutants.replay import LOSS, Bench
 from compare.diagnosis.mutants.sites import Site, Slot
 
 __all__ = ["AFFINE", "Around"]
@@ -166,6 +166,12 @@ class Around:
             return False
         subtracted = self.sites.maker(before.tensors[-1])
         return subtracted is not None and subtracted.name in ("mean", "div", "mul")
+
+    def is_half(self, site: Site, size: float) -> bool:
+        """Whether a scale is the half of squares or of a loss, and says nothing of a width."""
+        maker = self.sites.maker(site.tensor(site.slots[0])) if site.slots else None
+        of_squares = maker is not None and maker.name in ("square", "pow", "sum", "mean", "mse_loss")
+        return size in (0.5, 2.0, 0.25, 4.0) and (of_squares or site.owner == LOSS or not site.output.ndim)
 
     def is_divided(self, site: Site) -> bool:
         """Whether the result of a sum is divided right away: then the two together are a mean."""

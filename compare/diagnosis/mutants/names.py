@@ -201,8 +201,7 @@ class _Names:
         elif kind == "sum" and self._is(1 / count):
             yield Factor(1 / count, "mean instead of sum", f"{part} is divided by its {count:g} terms", 3)
         elif kind == "scale":
-            plain = count in (0.5, 2.0, 0.25, 4.0) and not site.output.ndim
-            cause = "constant factor" if plain else "scale left out"
+            cause = "constant factor" if around.is_half(site, count) else "scale left out"
             if self._is(count):
                 yield Factor(count, cause, f"{part} lacks the scale {1 / count:.6g}", 3)
             elif self._is(1 / count):

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compare.diagnosis.mutants.arguments import bound
+from compare.diagnosis.mutants.arguments import bound, is_square
 from compare.diagnosis.mutants.around import AFFINE, Around
 from compare.diagnosis.mutants.derivatives import DIFFERENTIATED, FORMULA_OF
 from compare.diagnosis.mutants.mutation import Mutation, holding, with_pullback
@@ -295,7 +295,7 @@ def _turned(site: Site, around: Around, slot: Slot, other: Slot) -> Iterator[Mut
         return
     if site.name == "mul":
         return
-    if factor.ndim > 1 and factor.shape[-1] == factor.shape[-2] > 1:
+    if is_square(factor):
         yield Mutation(
             f"factor turned {slot}",
             "transposed",
@@ -304,7 +304,7 @@ def _turned(site: Site, around: Around, slot: Slot, other: Slot) -> Iterator[Mut
             3,
             formula,
         )
-    if x.ndim > 1 and x.shape[-1] == x.shape[-2] > 1:
+    if is_square(x):
         yield Mutation(
             f"gradient turned {slot}",
             "transposed",
@@ -313,7 +313,7 @@ def _turned(site: Site, around: Around, slot: Slot, other: Slot) -> Iterator[Mut
             3,
             formula,
         )
-    if site.gradient is not None and site.gradient.ndim > 1 and site.gradient.shape[-1] == site.gradient.shape[-2] > 1:
+    if is_square(site.gradient):
 
         def turned(g: Tensor, i: Any, y: Tensor, d: Any) -> dict[Slot, Tensor]:
             with torch.enable_grad():

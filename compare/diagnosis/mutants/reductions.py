@@ -12,7 +12,7 @@ from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import axes_of, bound
 from compare.diagnosis.mutants.around import Around
-from compare.diagnosis.mutants.elementwise import EPS
+from compare.diagnosis.mutants.functions import EPS
 from compare.diagnosis.mutants.mutation import Mutation, behind_another_shape, holding
 from compare.diagnosis.mutants.sites import Call, Site
 

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, Hypothesis
+from compare.diagnosis.mutants.arithmetic import arithmetic
 from compare.diagnosis.mutants.around import Around
 from compare.diagnosis.mutants.derivatives import local
 from compare.diagnosis.mutants.edges import Edge, Item, edges_of, gathered_edges, measured, outermost
-from compare.diagnosis.mutants.elementwise import arithmetic, unary
-from compare.diagnosis.mutants.gathering import gathered, spread, statistics, unsummed
+from compare.diagnosis.mutants.functions import unary
+from compare.diagnosis.mutants.gathering import gathered, spread, unsummed
 from compare.diagnosis.mutants.kinks import kinks
-from compare.diagnosis.mutants.layout import arranged, masked, products
+from compare.diagnosis.mutants.layout import arranged, products
 from compare.diagnosis.mutants.loops import assigned
 from compare.diagnosis.mutants.losses import losses
+from compare.diagnosis.mutants.masks import masked
 from compare.diagnosis.mutants.mutation import Mutation, backward_only
 from compare.diagnosis.mutants.operands import bilinear
 from compare.diagnosis.mutants.penalty import Penalties
@@ -24,6 +27,7 @@ from compare.diagnosis.mutants.reductions import over_axes
 from compare.diagnosis.mutants.replay import LOSS, Bench
 from compare.diagnosis.mutants.rounding import gradients_rounded, narrower, values_rounded
 from compare.diagnosis.mutants.sites import Replacement, Site, SiteKey, Slot
+from compare.diagnosis.mutants.statistics import statistics
 from compare.diagnosis.mutants.trial import Candidate, Trial
 from compare.threads import threads
 
@@ -45,6 +49,9 @@ _IN_BACKWARD = {
     "applied twice": "wrong derivative",
 }
 """What a mistake of the forward pass is called where the backward pass alone makes it."""
+
+_OPTIONS = frozenset({"no smoothing"})
+"""Options of a loss: left out in the backward pass, it belongs to another loss, and no derivative is left out."""
 
 
 def search(evidence: Evidence) -> list[Hypothesis]:
@@ -85,7 +92,7 @@ class _Search:
         dtypes = narrower(self.evidence.pair)
         made: list[tuple[Site, Mutation]] = []
         for site in [*scope, *(site for site in _without(sites, scope) if site.name in names)]:
-            made += [(site, m) for generator in _FORWARD for m in generator(site, self.around)]
+            made += [(site, m) for m in self._of(site, _FORWARD)]
             made += [(site, m) for m in self.penalties.mutations(site)]
             made += [(site, m) for m in values_rounded(site, self.around, dtypes)]
         for candidate in self._in_turn(made, scope):
@@ -115,8 +122,8 @@ class _Search:
         dtypes = narrower(self.evidence.pair)
         made: list[tuple[Site, Mutation]] = []
         for site in [*viable, *(site for site in _without(scope, viable) if site.name in names)]:
-            made += [(site, m) for generator in _BACKWARD for m in generator(site, self.around)]
-            made += [(site, _behind(m)) for generator in _FORWARD for m in generator(site, self.around)]
+            made += [(site, m) for m in self._of(site, _BACKWARD)]
+            made += [(site, _behind(m)) for m in self._of(site, _FORWARD)]
             made += [(site, m) for m in gradients_rounded(site, self.around, dtypes)]
         penalised = [(site, _behind(m)) for site in scope for m in self.penalties.mutations(site)]
         exact = {edge.site.path for edge in edges if set(edge.contribution) <= wrong}
@@ -187,6 +194,14 @@ class _Search:
             and self.trial.speaks(key)
         }
 
+    def _of(self, site: Site, generators: tuple[Generator, ...]) -> list[Mutation]:
+        """The mutations of a site; none of a kind that does not know this use of the op."""
+        found: list[Mutation] = []
+        for generator in generators:
+            with suppress(TypeError, ValueError, IndexError, KeyError, RuntimeError):
+                found += generator(site, self.around)
+        return found
+
     # -- candidates ----------------------------------------------------------------------------------------------------
 
     def _in_turn(
@@ -239,7 +254,11 @@ def _behind(mutation: Mutation) -> Mutation:
     return replace(
         mutation,
         key=key,
-        cause=_IN_BACKWARD.get(mutation.cause, mutation.cause),
+        cause=(
+            "forward and backward disagree"
+            if mutation.key in _OPTIONS
+            else _IN_BACKWARD.get(mutation.cause, mutation.cause)
+        ),
         says=says,
         replace=backward_only(mutation.replace),
         rank=rank,

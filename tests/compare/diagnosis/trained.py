@@ -288,12 +288,14 @@ def _penalty(named):
     return DECAY / 2 * sum(value.square().sum() for name, value in named.items() if name.endswith("weight"))
 
 
-def report_on(wrong="", *, ignored=False, micro_batches=3, steps=4, sync="free", from_step=1, shown=(), **options):
+def report_on(
+    wrong="", *, ignored=False, micro_batches=3, steps=4, from_step=1, shown=(), tolerance="fixed", **options
+):
     """What ``compare.training`` says of the loop with one mistake in it."""
     return compare.training(
         lambda: Trained(wrong, micro_batches=micro_batches, from_step=from_step, shown=shown, **options),
         lambda: twin(**options),
         batches(steps, ignored=ignored),
         micro_batches,
-        sync=sync,
+        tolerance=tolerance,
     )
