@@ -192,7 +192,7 @@ def _bounded(
     floors = np.maximum(floors.astype(np.float64) / eps, max(usual, 0.5) * scales.astype(np.float64))
     floors = np.where((scales > 0) | (floors > 0), floors, _STRUCTURAL * scale)
     dtype = np.float64 if eps < 1e-10 else np.float32
-    floors = np.maximum(floors, 4 * float(np.finfo(dtype).smallest_subnormal) / eps)
+    floors = np.maximum(floors, float(np.finfo(dtype).tiny) / eps)
     some = np.concatenate([floors, scales[scales > 0]])
     narrow = some.size and some.min() > 1e-30 and some.max() < 1e30
     kind = np.float32 if narrow else np.float64

@@ -89,6 +89,9 @@ class Perturbing(TorchDispatchMode):
     decisions : list, optional
         What :class:`compare.kinks.Deciding` noted in a plain run of the same ops. A tie, or a value on a kink, is then
         decided as it was there, so that the noise is that of one branch and not the step between two.
+    faint : bool
+        Whether numbers below the smallest normal one are moved as a whole: one formula keeps them, another has lost
+        them to underflow.
     """
 
     @classmethod
@@ -96,8 +99,11 @@ class Perturbing(TorchDispatchMode):
         """Nothing is compiled here, and guarding against it costs a tenth of a small run."""
         return False
 
-    def __init__(self, seed: int, amplitude: float = 1.0, decisions: Sequence[Decision] | None = None):
+    def __init__(
+        self, seed: int, amplitude: float = 1.0, decisions: Sequence[Decision] | None = None, *, faint: bool = False
+    ):
         super().__init__()
+        self._faint = faint
         self._decisions = None if decisions is None else iter(decisions)
         self._generator = torch.Generator().manual_seed(seed)
         self._amplitude = amplitude
@@ -182,8 +188,11 @@ class Perturbing(TorchDispatchMode):
 
     def _move(self, tensor: Tensor, amplitude: float) -> None:
         # by a factor: an infinity stays one
-        noise = self._noise(tensor)
-        tensor.mul_(torch.add(1.0, noise, alpha=amplitude * torch.finfo(tensor.dtype).eps))
+        noise, info = self._noise(tensor), torch.finfo(tensor.dtype)
+        lost = tensor.clamp(-info.tiny, info.tiny) if self._faint else None
+        tensor.mul_(torch.add(1.0, noise, alpha=amplitude * info.eps))
+        if lost is not None:
+            tensor.addcmul_(lost, noise)
 
     def _blur(self, tensor: Tensor, subtracted: Tensor, amplitude: float) -> None:
         """Move a difference by the last bit of what was subtracted; its sign stays."""
@@ -231,7 +240,7 @@ def _terms(name: str, args: Any) -> int:
     """How many terms one element of the result adds up."""
     tensors = [item for item in args if isinstance(item, Tensor)]
     if not tensors:
-        return 1
+        return max((item.numel() for item in _floating(args)), default=1)
     first = tensors[0]
     if name in ("addmm", "baddbmm", "addmv", "addbmm") and len(tensors) > 1:
         first = tensors[1]

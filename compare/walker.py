@@ -245,7 +245,7 @@ class Walker:
         coverage.compared += 1
         coverage.elements += found.count
         coverage.nonfinite += found.nonfinite_agreeing
-        blunt = judgement.noise_multiple is not None and judgement.room >= 6 * judgement.scale > 0
+        blunt = judgement.noise_multiple is not None and judgement.room >= 5 * judgement.scale > 0
         if blunt:  # a floor as large as the value lets anything of that size pass
             self._blunt.add(checkpoint.name)
         elif self._informative(checkpoint, found):

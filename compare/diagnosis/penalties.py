@@ -16,6 +16,8 @@ from compare.diagnosis.feeds import counts_of, deposits
 from compare.diagnosis.numbers import recognise
 from compare.diagnosis.parts import listed, whole_or_part
 from compare.diagnosis.shares import FORMS, SIZES, Penalty, penalty_of
+from compare.diagnosis.updates.decay import decays_apart
+from compare.diagnosis.updates.run import Run
 
 __all__ = ["hypotheses"]
 
@@ -63,6 +65,8 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
         return
     penalty = penalty_of(evidence)
     if penalty is None:
+        for found in _decay_in_the_gradient(evidence):
+            yield from whole_or_part(evidence, found)
         return
     value = _value(evidence, penalty)
     for wrong in _wrong(evidence, penalty, value):
@@ -75,6 +79,22 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
             yield replace(found, predicted=loss | gradients)
             says = f"{wrong.says}; so it is in the loss, not in the gradients"
             yield replace(found, predicted=loss, explanation=says, rank=wrong.rank + 1)
+
+
+def _decay_in_the_gradient(evidence: Evidence) -> Iterator[Hypothesis]:
+    """The decay that the optimizer is to make apart from the gradient, added to the gradient: whole, or by weight."""
+    run = Run.of(evidence) if evidence.phase in ("deposit", "accumulated") else None
+    if run is None or not run.groups or not decays_apart(run.kind, next(iter(run.groups.values()))):
+        return
+    parameters = evidence.step.state["parameters"]
+    decayed = {name: float(options.get("weight_decay", 0.0)) for name, options in run.groups.items()}
+    shares = {name: strength * np.asarray(parameters[name]) for name, strength in decayed.items() if strength}
+    nothing = Penalty({}, "", {})
+    says = "the weight decay is added to the gradient, and so passes through the moments"
+    for enters in (lambda weight: weight, lambda weight: 1.0):
+        wrong = _Wrong("L2 instead of decoupled decay", says, DERIVATIVE, shares, None, 2, enters=enters)
+        predicted = _gradients(evidence, nothing, wrong)
+        yield Hypothesis(wrong.cause, predicted, says, "θ ← θ − γ λ θ, apart from the gradient", wrong.rank)
 
 
 # -- what was written ------------------------------------------------------------------------------------------------
@@ -97,7 +117,7 @@ def _wrong(evidence: Evidence, penalty: Penalty, value: float | None) -> Iterato
         shares = {name: share / sizes[name] for name, share in penalty.shares.items()}
         averaged = Penalty(shares, penalty.form, {name: s / sizes[name] for name, s in penalty.strength.items()})
         says = "the penalty averages the squares of each parameter, and does not add them up"
-        yield _Wrong("mean instead of sum", says, STRENGTH, shares, averaged.value(parameters), 3)
+        yield _Wrong("penalty scaled", says, STRENGTH, shares, averaged.value(parameters), 3)
         yield from _on_others(evidence, penalty, value)
         yield from _of_other_variables(evidence, penalty)
 

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, Hypothesis, closeness
+from compare.diagnosis.narrowing import PRODUCTS, Ops, eps_of, replay_narrow, rounded
 from compare.diagnosis.ops import VIEWS, replayed
 from compare.diagnosis.reach import comparable
 
@@ -43,7 +43,7 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     pair = evidence.pair
     if evidence.phase in ("init", "schedule") or not comparable(pair) or pair.actual.dtype != pair.expected.dtype:
         return
-    dtypes = [name for name in _NARROWER if _eps(name) > np.finfo(pair.expected.dtype).eps]
+    dtypes = [name for name in _NARROWER if eps_of(name) > np.finfo(pair.expected.dtype).eps]
     for name in dtypes:
         yield from _handed_over(evidence, name)
         if evidence.phase == "update":
@@ -57,7 +57,7 @@ def _exact_so_far(evidence: Evidence) -> bool:
     return any(
         closeness(evidence.pair, rounded(evidence.pair.expected, name))[1]
         for name in _NARROWER
-        if _eps(name) > np.finfo(evidence.pair.expected.dtype).eps
+        if eps_of(name) > np.finfo(evidence.pair.expected.dtype).eps
     )
 
 
@@ -66,7 +66,7 @@ def _exact_so_far(evidence: Evidence) -> bool:
 
 def _handed_over(evidence: Evidence, name: str) -> Iterator[Hypothesis]:
     here, (actual, expected, *_) = evidence.checkpoint, evidence.pair
-    if np.max(np.abs(actual - expected)) > _eps(name) * np.max(np.abs(expected)):
+    if np.max(np.abs(actual - expected)) > eps_of(name) * np.max(np.abs(expected)):
         return
     predicted = {key: rounded(evidence.pairs[key].expected, name) for key in _diverged(evidence, here.phase)}
     for reach, narrow in ((predicted, 0), ({here: rounded(evidence.pair.expected, name)}, 1)):
@@ -84,7 +84,7 @@ def _stored(evidence: Evidence, name: str) -> Iterator[Hypothesis]:
         if after is None:
             return
         pair = evidence.pairs[key]
-        if np.max(np.abs(pair.actual - pair.expected)) > 2 * _eps(name) * np.max(np.abs(after.expected)):
+        if np.max(np.abs(pair.actual - pair.expected)) > 2 * eps_of(name) * np.max(np.abs(after.expected)):
             return
         before = after.actual - pair.actual
         predicted[key] = rounded(before + pair.expected, name) - before
@@ -97,25 +97,11 @@ def _stored(evidence: Evidence, name: str) -> Iterator[Hypothesis]:
 # -- replays -----------------------------------------------------------------------------------------------------------
 
 
-class _Ops(NamedTuple):
-    """Which ops are touched (by place, by name, by pass; all unless said), and how.
-
-    ``operands`` are rounded, or the ``result`` is, or the op is ``run`` in the narrow dtype, or of a layer only the
-    ``product``, or its result gets ``noise`` of the narrow dtype's size.
-    """
-
-    places: range | None = None
-    called: str = ""
-    backward: bool | None = None
-    part: str = "run"
-    seed: int = 0
-
-
 class _Try(NamedTuple):
     """A stretch of ops that may be narrow, in words, and how strong a name it would be."""
 
     name: str
-    ops: _Ops
+    ops: Ops
     says: str
     rank: int
 
@@ -124,14 +110,14 @@ def _replays(evidence: Evidence, dtypes: list[str]) -> Iterator[Hypothesis]:
     tries: list[_Try] = []
     likely = []
     for name in dtypes:
-        whole = _replay(evidence, name, _Ops())
+        whole = replay_narrow(evidence, name, Ops())
         found = _errors(evidence, whole)
         if found is not None and _SIZES[0] <= _rms(found[0]) / _rms(found[1]) <= _SIZES[1]:
             likely.append(name)
             yield from _representable(evidence, name, whole)
-            tries.append(_Try(name, _Ops(), f"all of it is computed in {name}", 7))
-            tries.append(_Try(name, _Ops(backward=False), f"the forward pass is computed in {name}", 7))
-            tries.append(_Try(name, _Ops(backward=True), f"the backward pass is computed in {name}", 7))
+            tries.append(_Try(name, Ops(), f"all of it is computed in {name}", 7))
+            tries.append(_Try(name, Ops(backward=False), f"the forward pass is computed in {name}", 7))
+            tries.append(_Try(name, Ops(backward=True), f"the backward pass is computed in {name}", 7))
     yield from _in_narrow(
         evidence, [*tries, *(attempt for name in likely for attempt in _of_ops(evidence, name, len(likely)))]
     )
@@ -145,20 +131,20 @@ def _of_ops(evidence: Evidence, name: str, dtypes: int) -> Iterator[_Try]:
     places = [place for place, op in enumerate(trace) if op.name not in VIEWS]
     often = Counter(trace[place].name for place in places)
     for called in (called for called, times in often.items() if times > 1):
-        yield _Try(name, _Ops(called=called), f"every {called} is computed in {name}", 7)
-        if called == "addmm":
+        yield _Try(name, Ops(called=called), f"every {called} is computed in {name}", 7)
+        if called in PRODUCTS:
             yield _Try(
-                name, _Ops(called=called, part="product"), f"the product of every layer is computed in {name}", 7
+                name, Ops(called=called, part="product"), f"the product of every {called} is computed in {name}", 7
             )
     for place in places[: replays // (4 * dtypes)]:
         here, op = range(place, place + 1), trace[place]
         where = f"{op.name} in the {'backward' if op.backward else 'forward'} pass"
-        yield _Try(name, _Ops(here, part="operands"), f"the operands of {where} are rounded to {name}", 6)
-        yield _Try(name, _Ops(here, part="result"), f"the result of {where} is rounded to {name}", 6)
-        yield _Try(name, _Ops(here), f"{where} is computed in {name}", 7)
-        if op.name == "addmm":
-            yield _Try(name, _Ops(here, part="product"), f"the product of {where} is computed in {name}", 7)
-        yield _Try(name, _Ops(range(place + 1)), f"all up to {where} is computed in {name}", 8)
+        yield _Try(name, Ops(here, part="operands"), f"the operands of {where} are rounded to {name}", 6)
+        yield _Try(name, Ops(here, part="result"), f"the result of {where} is rounded to {name}", 6)
+        yield _Try(name, Ops(here), f"{where} is computed in {name}", 7)
+        if op.name in PRODUCTS:
+            yield _Try(name, Ops(here, part="product"), f"the product of {where} is computed in {name}", 7)
+        yield _Try(name, Ops(range(place + 1)), f"all up to {where} is computed in {name}", 8)
 
 
 def _in_narrow(evidence: Evidence, tries: Iterable[_Try]) -> Iterator[Hypothesis]:
@@ -166,7 +152,7 @@ def _in_narrow(evidence: Evidence, tries: Iterable[_Try]) -> Iterator[Hypothesis
     here = evidence.checkpoint
     alike: list[tuple[float, _Try, dict[Checkpoint, np.ndarray]]] = []
     for attempt in tries:
-        replay = _replay(evidence, attempt.name, attempt.ops)
+        replay = replay_narrow(evidence, attempt.name, attempt.ops)
         if here not in replay:
             continue
         if closeness(evidence.pair, replay[here])[1]:
@@ -180,8 +166,8 @@ def _in_narrow(evidence: Evidence, tries: Iterable[_Try]) -> Iterator[Hypothesis
         errors = _errors(evidence, replay)
         if errors is not None and 1 / _AS_MUCH <= _rms(errors[0]) / _rms(errors[1]) <= _AS_MUCH:
             alike.append((_likeness(*errors), attempt, replay))
-    alike.sort(key=lambda found: -found[0])
-    for likeness, attempt, replay in alike[:_LIKELIEST]:
+            alike = sorted(alike, key=lambda found: -found[0])[:_LIKELIEST]
+    for likeness, attempt, replay in alike:
         if likeness < _LIKE or likeness < _SURE * _by_chance(evidence, attempt, replay):
             continue
         keys = _in_this_micro_batch(evidence, replay)
@@ -199,7 +185,7 @@ def _by_chance(evidence: Evidence, attempt: _Try, replay: Mapping[Checkpoint, np
     _, theirs = _errors(evidence, replay) or (None, np.empty(0))
     found = []
     for seed in range(_CHANCES):
-        other = _replay(evidence, attempt.name, attempt.ops._replace(part="noise", seed=seed))
+        other = replay_narrow(evidence, attempt.name, attempt.ops._replace(part="noise", seed=seed))
         errors = _errors(evidence, other)
         if errors is None or errors[1].shape != theirs.shape:
             return np.inf
@@ -244,7 +230,7 @@ def _representable(evidence: Evidence, name: str, whole: Mapping[Checkpoint, np.
     if here not in whole or told < (1 if name == "float32" else 2) or not np.array_equal(rounded(actual, name), actual):
         return
     error = float(np.max(np.abs(whole[here] - expected)))
-    room = max(_SIZES[1] * error, 2 * _eps(name) * float(np.max(np.abs(expected))))
+    room = max(_SIZES[1] * error, 2 * eps_of(name) * float(np.max(np.abs(expected))))
     says = f"every element of {here.label} is one that {name} can hold, and it errs by as much as {name} does"
     yield Hypothesis("lower precision", {here: rounded(expected, name)}, says, LOOK_AT, rank=9, noise={here: room})
 
@@ -261,90 +247,5 @@ def _diverged(evidence: Evidence, phase: str) -> list[Checkpoint]:
     return found if here in found else [here]
 
 
-# -- rounding ----------------------------------------------------------------------------------------------------------
-
-
-def rounded(array: np.ndarray, name: str) -> np.ndarray:
-    """An array's values as a narrower dtype holds them, in the array's own dtype."""
-    import torch
-
-    tensor = torch.from_numpy(np.array(array, order="C"))
-    return np.asarray(tensor.to(getattr(torch, name)).to(tensor.dtype).numpy())
-
-
-def _eps(name: str) -> float:
-    return {"bfloat16": 2.0**-7, "float16": 2.0**-10, "float32": 2.0**-23}[name]
-
-
 def _rms(array: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(array, dtype=np.float64)))) if array.size else 0.0
-
-
-def _replay(evidence: Evidence, name: str, ops: _Ops) -> dict[Checkpoint, np.ndarray]:
-    with np.errstate(all="ignore"):
-        try:
-            return evidence.replay(lambda side: _narrowing(name, ops))
-        except (RuntimeError, TypeError, ValueError):  # an op that has no such kernel
-            return {}
-
-
-def _narrowing(name: str, ops: _Ops) -> AbstractContextManager[Any]:
-    import torch
-    from torch.utils._python_dispatch import TorchDispatchMode
-
-    narrow = getattr(torch, name)
-    task = getattr(torch._C, "_current_graph_task_id", lambda: -1)
-
-    def to(value: Any, dtype: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            return value.to(dtype)
-        if isinstance(value, (tuple, list)):
-            return type(value)([to(item, dtype) for item in value])
-        return value
-
-    def rounding(value: Any) -> Any:
-        if isinstance(value, torch.Tensor):
-            return to(to(value, narrow), value.dtype)
-        return type(value)([rounding(item) for item in value]) if isinstance(value, (tuple, list)) else value
-
-    generator = torch.Generator().manual_seed(ops.seed)
-
-    def noisy(value: Any) -> Any:
-        if isinstance(value, torch.Tensor) and value.is_floating_point():
-            noise = torch.empty_like(value).uniform_(-0.5, 0.5, generator=generator)
-            return value * (1 + torch.finfo(narrow).eps * noise)
-        return type(value)([noisy(item) for item in value]) if isinstance(value, (tuple, list)) else value
-
-    class Narrowing(TorchDispatchMode):
-        place = -1
-
-        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            kwargs = kwargs or {}
-            self.place += 1
-            if not self.touches(func):
-                return func(*args, **kwargs)
-            if ops.part == "operands":
-                return func(*rounding(args), **kwargs)
-            if ops.part == "noise":
-                return noisy(func(*args, **kwargs))
-            wide = next((a.dtype for a in args if isinstance(a, torch.Tensor) and a.is_floating_point()), None)
-            if ops.part == "product":
-                product = torch.ops.aten.mm.default(*to(args[1:3], narrow))
-                return args[0] + to(product, args[0].dtype)
-            if ops.part == "run" and wide is not None and "dtype" not in kwargs:
-                try:
-                    return to(func(*to(args, narrow), **kwargs), wide)
-                except (RuntimeError, TypeError):
-                    pass
-            return rounding(func(*args, **kwargs))
-
-        def touches(self, func: Any) -> bool:
-            if func._schema.is_mutable or func.is_view or func._schema.name.partition("::")[2] in VIEWS:
-                return False
-            if ops.called and ops.called != func._schema.name.partition("::")[2]:
-                return False
-            if ops.backward is not None and ops.backward != (task() >= 0):
-                return False
-            return ops.places is None or self.place in ops.places
-
-    return Narrowing()

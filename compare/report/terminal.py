@@ -15,7 +15,7 @@ _CODES = {"green": "32", "red": "31", "yellow": "33", "magenta": "35", "bold": "
 
 
 UNITS = {
-    "measured": "in multiples of the measured noise floor (honest computations stay below 6)",
+    "measured": "in multiples of the measured noise floor (honest computations stay below 5)",
     "fixed": "as a fraction of the magnitudes it was computed from",
 }
 

@@ -112,7 +112,7 @@ def test_a_rerun_that_overflows_teaches_nothing():
     assert floor.largest < 1e-14
 
 
-@pytest.mark.parametrize("scale", [1e-300, 1e-30, 1e30, 1e300])
+@pytest.mark.parametrize("scale", [1e-290, 1e-30, 1e30, 1e290])
 def test_tiny_and_huge_scales(scale):
     plain = generator.standard_normal((12, 9)) * scale
     floor = measured(plain, 2e-16 * np.abs(plain))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,16 @@ def _parameters(run: Run) -> Iterator[Trial]:
     def nothing(turn: Turn) -> Array:
         return np.zeros(np.shape(turn.theta))
 
+    def standing(turn: Turn, counted: bool) -> Array:
+        now = dict(turn.slots)
+        right(replace(turn, slots=now))
+        start = float(turn.options.get("initial_accumulator_value", 0.0))
+        for name, value in now.items():
+            turn.slots.setdefault(name, np.zeros(np.shape(value)) + (start if name == "sum" else 0.0))
+        if counted and "step" in now:
+            turn.slots["step"] = now["step"]
+        return nothing(turn)
+
     def advanced_only(turn: Turn) -> Array:
         right(turn)
         return nothing(turn)
@@ -77,7 +88,11 @@ def _parameters(run: Run) -> Iterator[Trial]:
         return 2 * right(turn)
 
     look_at = "the parameters that the update goes through"
-    yield Trial("parameter left out", "the parameter does not move", look_at, of_rule(run, nothing), 1)
+    says = "the parameter does not move"
+    yield Trial("parameter left out", says, look_at, of_rule(run, nothing), 1)
+    for counted, text in ((False, "nor do its slots"), (True, "nor do its slots, though the count does")):
+        found = of_rule(run, partial(standing, counted=counted))
+        yield Trial("parameter left out", f"{says}, {text}", look_at, found, 1)
     says = "the parameter does not move, though its slots do"
     yield Trial("parameter left out", says, look_at, of_rule(run, advanced_only), 2)
     says = "the update is made twice in a step"

@@ -259,7 +259,3 @@ class Run:
             if not agrees and reached:  # before it the residual at the divergence is not known yet
                 break
         return predicted, agrees
-
-    def sequence(self) -> Sequence[str]:
-        """The parameters in the order in which the optimizer has them."""
-        return list(self.groups)

@@ -256,10 +256,12 @@ ATTENTION_CASES: Cases = [
 
 def convolution(x: Any, w: Any, b: Any, t: Any, wrong: str = "") -> Any:
     """Two-dimensional, padded by one, square kernels, as many channels in as out."""
-    n, c, height, width = x.shape
+    n, _, height, width = x.shape
     o, _, kh, kw = w.shape
     padded = np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))
-    kernel = {"flipped": w[:, :, ::-1, ::-1], "kernel turned": w.swapaxes(2, 3), "channels": w.swapaxes(0, 1)}.get(wrong, w)
+    kernel = {"flipped": w[:, :, ::-1, ::-1], "kernel turned": w.swapaxes(2, 3), "channels": w.swapaxes(0, 1)}.get(
+        wrong, w
+    )
     y = np.zeros((n, o, height, width))
     dpadded, dkernel = np.zeros_like(padded), np.zeros_like(w)
     back = {"unflipped backward": w[:, :, ::-1, ::-1], "channels backward": w.swapaxes(0, 1)}.get(wrong, kernel)
@@ -272,16 +274,18 @@ def convolution(x: Any, w: Any, b: Any, t: Any, wrong: str = "") -> Any:
     if wrong != "no bias":
         y += b[:, None, None]
     loss = (y * t).sum()
-    dw = {"flipped": dkernel[:, :, ::-1, ::-1], "kernel turned": dkernel.swapaxes(2, 3), "channels": dkernel.swapaxes(0, 1)}.get(
-        wrong, dkernel
-    )
+    dw = {
+        "flipped": dkernel[:, :, ::-1, ::-1],
+        "kernel turned": dkernel.swapaxes(2, 3),
+        "channels": dkernel.swapaxes(0, 1),
+    }.get(wrong, dkernel)
     if wrong == "kernel gradient flipped":
         dw = dkernel[:, :, ::-1, ::-1]
     if wrong == "kernel gradient first row":
         dw = dkernel / n
     db = t.sum((0, 2, 3))
     if wrong == "bias over batch":
-        db = t.mean((0)).sum((1, 2))
+        db = t.mean(0).sum((1, 2))
     if wrong == "bias first":
         db = t[0].sum((1, 2))
     if wrong == "bias places":

@@ -73,7 +73,7 @@ RIDGE_CASES: Cases = [
     ("no penalty", "missing penalty"),
     ("half penalty", "penalty scaled"),
     ("penalty on bias", "penalty on the bias"),
-    ("penalty sign", "sign"),
+    ("penalty sign", "penalty scaled or sign"),
     ("half", "constant factor"),
     ("bias mean", "mean instead of sum"),
     ("bias first", "broadcasting not summed"),
@@ -238,7 +238,11 @@ def tokens(z: Any, t: Any, weight: Any, wrong: str = "") -> Any:
     else:
         target = (1 - smoothing) * y + smoothing / k
     seen = counted if wrong != "smooths padding" else np.ones(n)
-    mass = ((1 - smoothing) * y * counted[:, None] + smoothing / k * seen[:, None]) * w if wrong in ("smooths padding",) else target * w * counted[:, None]
+    mass = (
+        ((1 - smoothing) * y * counted[:, None] + smoothing / k * seen[:, None]) * w
+        if wrong in ("smooths padding",)
+        else target * w * counted[:, None]
+    )
     loss = -(mass * logp).sum() / total
     dz = (np.exp(logp) * mass.sum(1, keepdims=True) - mass) / total
     if wrong == "backward without weights":

@@ -13,6 +13,8 @@ MISTAKES = [
     ("sum", {}, "sum of micro-batches", "every micro-batch weighs 1"),
     ("normalised twice", {}, "normalised twice", "divided by the number of micro-batches, 3, once more"),
     ("equal and normalised twice", {}, "normalised twice", "1/3^2"),
+    ("weight twice", {}, "normalised twice", "share is multiplied in twice"),
+    ("running mean", {}, "mean of means", "the means so far are averaged"),
     ("share of rows", {"ignored": True}, "wrong denominator", "weighs by its rows"),
     ("times the micro-batches", {}, "constant factor", "multiplied by the number of micro-batches"),
     ("scaled", {}, "constant factor", "16 times"),

@@ -14,6 +14,7 @@ from .trained import Trained, batches, report_on, twin
 MISTAKES = [
     ("not clipped", 0.5, "not clipped", "left as they are"),
     ("clipped per tensor", 0.3, "clipped per tensor", "by its own norm"),
+    ("clipped per layer", 0.3, "clipped per tensor", "each layer's gradients"),
     ("clipped by value", 0.1, "clipped by value", "cut off at 0.1"),
     ("squared norm", 0.3, "squared norm", "without its root"),
     ("always scaled", 5.0, "always scaled", "even where it is shorter"),

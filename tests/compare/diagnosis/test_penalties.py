@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 import torch.nn.functional as F
 
 import compare
+import torch_ref.training
 
 from .trained import report_on
 
@@ -20,18 +22,24 @@ MISTAKES = [
     ("subtracted", "penalty scaled", "subtracted"),
     ("absolute", "wrong function", ""),
     ("absolute in the gradient", "wrong derivative", "of the parameter's sign, not of the parameter"),
+    ("averaged", "penalty scaled", ""),
     ("of the gradient", "wrong variable decayed", "gradient is added in the parameter's place"),
     ("per micro-batch", "penalty per micro-batch", "whole with every micro-batch"),
 ]
 
 
-@pytest.mark.parametrize("shown", [(), ("terms", "deposits")], ids=["as_a_sum", "term_by_term"])
 @pytest.mark.parametrize(("wrong", "cause", "says"), MISTAKES, ids=[case[0] for case in MISTAKES])
-def test_named_in_a_training_step(wrong, cause, says, shown):
-    report = report_on(wrong, penalty=True, shown=shown)
+def test_named_in_a_training_step(wrong, cause, says):
+    report = report_on(wrong, penalty=True)
     assert report.outcome == "diverged"
     assert report.causes[0].cause == cause
     assert says in report.causes[0].explanation
+
+
+@pytest.mark.parametrize("wrong", ["no penalty", "bias penalised in the gradient", "half", "per micro-batch"])
+def test_named_where_terms_and_deposits_are_shown(wrong):
+    report = report_on(wrong, penalty=True, shown=("terms", "deposits"))
+    assert report.causes[0].cause == {case[0]: case[1] for case in MISTAKES}[wrong]
 
 
 # -- hidden in the loss of a function ------------------------------------------------------------------------------------
@@ -110,3 +118,42 @@ def test_a_factor_on_all_is_no_scaled_penalty():
         return loss, {name: 2 * gradient for name, gradient in gradients.items()}
 
     assert compare.gradients(doubled, ridge_in_torch, INPUTS).causes[0].cause != "penalty scaled"
+
+
+def test_decay_of_adamw_added_to_the_gradient():
+    class Side:
+        """Adam on gradients that carry the decay, where AdamW keeps it apart."""
+
+        def __init__(self):
+            self.parameters = {"weight": np.array([[0.5, -1.0, 2.0]]), "bias": np.array([0.3])}
+            self.moments = {name: (np.zeros_like(p), np.zeros_like(p)) for name, p in self.parameters.items()}
+            self.number = 0
+            self.zero_grad()
+
+        def zero_grad(self):
+            self.gradients = {name: np.zeros_like(p) for name, p in self.parameters.items()}
+
+        def accumulate(self, micro_batch, weight):
+            x, y = micro_batch
+            delta = 2 * (x @ self.parameters["weight"].T + self.parameters["bias"] - y) / len(y)
+            for name, g in {"weight": delta.T @ x, "bias": delta.sum(0)}.items():
+                self.gradients[name] += weight * (g + 0.4 * self.parameters[name])
+
+        def step(self):
+            self.number += 1
+            for name, g in self.gradients.items():
+                m, v = self.moments[name]
+                m[...] = 0.9 * m + 0.1 * g
+                v[...] = 0.999 * v + 0.001 * g * g
+                scale = np.sqrt(v / (1 - 0.999**self.number)) + 1e-8
+                self.parameters[name] = self.parameters[name] - 0.01 * m / (1 - 0.9**self.number) / scale
+
+    def reference():
+        module = torch.nn.Linear(3, 1).double()
+        module.load_state_dict({name: torch.from_numpy(value) for name, value in Side().parameters.items()})
+        optimizer = torch.optim.AdamW(module.parameters(), lr=0.01, weight_decay=0.4)
+        return torch_ref.training.Side(module, optimizer, torch.nn.MSELoss())
+
+    data = [(_random.standard_normal((7, 3)), _random.standard_normal((7, 1))) for _ in range(2)]
+    report = compare.training(Side, reference, data, 2)
+    assert report.causes[0].cause == "L2 instead of decoupled decay"

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 import compare
-from compare.diagnosis.precision import rounded
+from compare.diagnosis.narrowing import rounded
 
 from .written import asked, evidence, only, walked
 

@@ -11,6 +11,13 @@ MISTAKES = [
 ]
 
 
+def test_compounded():
+    report = report_on("rate compounded", shown=("rate",))
+    assert report.first_divergence.checkpoint.step == 2
+    assert report.causes[0].cause == "other learning rate"
+    assert "compounds" in report.causes[0].explanation
+
+
 @pytest.mark.parametrize("shown", [(), ("rate",)], ids=["hidden", "shown"])
 @pytest.mark.parametrize(("wrong", "cause", "says"), MISTAKES, ids=[case[0] for case in MISTAKES])
 def test_named(wrong, cause, says, shown):

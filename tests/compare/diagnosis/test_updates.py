@@ -384,6 +384,27 @@ def test_two_mistakes_at_once_are_unknown():
     assert report.causes[0].cause == "unknown"
 
 
+def adamax(wrong=""):
+    def update(p, g, s, step, lr, betas, eps):
+        m, u = s.setdefault("m", np.zeros_like(p)), s.setdefault("u", np.zeros_like(p))
+        m[...] = betas[0] * m + (1 - betas[0]) * g
+        u[...] = np.maximum(betas[1] * u, np.abs(g) + eps)
+        rate = {"third": lr / 3, "initial": 0.01}.get(wrong, lr) * (-1 if wrong == "ascent" else 1)
+        p -= rate / (1 - betas[0] ** step) * m / u
+
+    return update
+
+
+@pytest.mark.parametrize(
+    ("wrong", "cause"),
+    [("third", "other learning rate"), ("ascent", "sign"), ("initial", "schedule not advanced")],
+)
+def test_around_a_rule_that_is_not_written_out(wrong, cause):
+    assert compare.optimizer(adamax(), torch.optim.Adamax, options={"lr": 0.01}, steps=4).outcome == "equivalent"
+    report = compare.optimizer(adamax(wrong), torch.optim.Adamax, options={"lr": 0.01}, steps=4)
+    assert report.causes[0].cause == cause
+
+
 # -- whole steps: several parameters ---------------------------------------------------------------------------------------
 
 

@@ -119,7 +119,7 @@ class Trained:
             self._clip(late=True)
         if not self.off("rate of the next step") and not self.off("rate not advanced"):
             for _ in range(self.micro_batches if self.off("rate per micro-batch") else 1):
-                self.rate *= 0.5
+                self.rate *= 0.5**self.number if self.off("rate compounded") else 0.5
         self.number += 1
 
     # -- what else may be shown ------------------------------------------------------------------------------------------
@@ -146,6 +146,8 @@ class Trained:
             return weight / many
         if off("equal and normalised twice"):
             return 1 / many**2
+        if off("weight twice"):
+            return weight**2
         if off("share of rows"):
             return rows / 11
         if off("times the micro-batches"):
@@ -178,6 +180,8 @@ class Trained:
                 share = strength * np.sign(p[name])
             if self.off("absolute in the gradient"):
                 share = strength * np.sign(p[name])
+            if self.off("averaged"):
+                share = share / p[name].size
             if self.off("of the gradient"):
                 share = strength * grads[name]
             if self.off("per micro-batch"):
@@ -185,7 +189,8 @@ class Trained:
             if not (self.off("no penalty in the gradient")):
                 grads[name] = grads[name] + share
             if name.endswith("weight") or self.off("bias penalised"):
-                value += strength * (np.abs(p[name]).sum() if self.off("absolute") else (p[name] ** 2).sum() / 2)
+                strength_here = strength / p[name].size if self.off("averaged") else strength
+                value += strength_here * (np.abs(p[name]).sum() if self.off("absolute") else (p[name] ** 2).sum() / 2)
         return value
 
     def _add(self, grads, weight):
@@ -195,7 +200,10 @@ class Trained:
                 g = g * min(1, self.max_norm / (norm + 1e-6))
             if self.off(f"micro-batch {self.index} lost"):
                 g = np.zeros_like(g)
-            if self.off("cleared in the loop") or (self.off("bias overwritten") and name == "output.bias"):
+            if self.off("running mean"):
+                held = self.grads.get(name, 0)
+                self.grads[name] = held + (g - held) / self.index
+            elif self.off("cleared in the loop") or (self.off("bias overwritten") and name == "output.bias"):
                 self.grads[name] = weight * g
             else:
                 self.grads[name] = self.grads.get(name, 0) + weight * g
@@ -223,6 +231,11 @@ class Trained:
         norm, bound = self._norm(), self.max_norm
         if off("clipped per tensor"):
             self.grads = {n: g * min(1, bound / (np.sqrt((g**2).sum()) + 1e-6)) for n, g in self.grads.items()}
+        elif off("clipped per layer"):
+            for layer in ("hidden", "output"):
+                mine = {name: g for name, g in self.grads.items() if name.startswith(layer)}
+                norm = np.sqrt(sum((g**2).sum() for g in mine.values()))
+                self.grads |= {name: g * min(1, bound / (norm + 1e-6)) for name, g in mine.items()}
         elif off("clipped by value"):
             self.grads = {name: np.clip(g, -bound, bound) for name, g in self.grads.items()}
         elif off("squared norm"):
