@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,9 @@ _DRIFT = 2.0
 
 Place = tuple[int | None, str, str, int, str]
 """A checkpoint without its step."""
+
+_Branch = tuple[str, dict[Place, np.ndarray]]
+"""Which kink, and the values of the run that took the other branch."""
 
 
 class Measured:
@@ -253,11 +257,20 @@ class Measured:
                 if index > 1 or not getattr(side, "deposits", None):
                     keep(index, "accumulated")
             side.step()
-        for phase in ("clip", "slots", "parameter", "buffer"):
-            keep(None, phase)
-        for name, value in side.parameters.items():
-            found[None, "update", name, 0, ""] = np.asarray(value) - before[name]
+        found.update(_after(side, before))
         return found
+
+    def tail(self, state: Mapping[str, Any] | None, gradients: Mapping[str, Any]) -> dict[Place, np.ndarray]:
+        """The end of a step of the reference, from given accumulated gradients: clip, slots, update."""
+        side, fresh = self._side(False)
+        side.load_state({**fresh, **(state or {}), "gradients": gradients})
+        before = {name: np.array(value) for name, value in side.parameters.items()}
+        side.step()
+        return _after(side, before)
+
+    def open_appeal(self, step: int) -> _Appeal | None:
+        """What is being found out about a step, if anything is."""
+        return self._appeals.get(step)
 
     def widened(self, state: Mapping[str, Any] | None, micro_batches: Sequence[MicroBatch]) -> dict[Place, np.ndarray]:
         """The same step in float64; nothing, with a note, where the reference cannot be run so."""
@@ -372,7 +385,11 @@ class _Appeal:
         self._floors: dict[Place, Floor] | None = None
         self._wide: dict[Place, np.ndarray] | None = None
         self._deciding = _deciding()
-        self._branches: list[tuple[str, dict[Place, np.ndarray]]] = []
+        self._branches: list[_Branch] = []
+        self._kink = ""  # the last one at which the other branch was found right
+        self._delta: dict[str, np.ndarray] = {}  # by parameter: what other branches have changed in its gradient
+        self._tail: dict[Place, np.ndarray] | None = None
+        self.gradients: Mapping[str, Any] | None = None  # the actual side's, accumulated
         self._more_branches = self._tried()
 
     def judged(self, checkpoint: Checkpoint, pair: tuple[Any, Any], before: Judgement) -> Judgement:
@@ -406,10 +423,14 @@ class _Appeal:
         if multiple <= HEADROOM:
             return self._agreed(before, checkpoint, multiple, floor, "drift" if self._drifted else "floor")
         if self._measured.kinks == "either":
-            for kink, branch in self._other_branches():
-                other = floor.multiple(actual, branch[place], _gap(actual, branch[place]), same_rows=True, here=True)
+            for kink, branch in chain(self._behind(checkpoint, expected), self._other_branches()):
+                value = branch.get(place, plain)
+                other = floor.multiple(actual, value, _gap(actual, value), same_rows=True, here=True)
                 if other <= 2 * HEADROOM:  # a branch is itself a computation with rounding of its own
                     self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
+                    self._kink = kink
+                    if checkpoint.phase == "deposit":
+                        self._delta[checkpoint.name] = self._delta.get(checkpoint.name, 0.0) + (actual - expected)
                     return self._agreed(before, checkpoint, other, floor, "kink")
         found = _judgement(multiple, before.error * before.scale, before.scale, floor, here=True)
         return replace(found, agrees=False)
@@ -468,15 +489,24 @@ class _Appeal:
         _take_in(spreads, self.widened())
         return {place: spread.floor() for place, spread in spreads.items()}
 
-    def _other_branches(self) -> Iterator[tuple[str, dict[Place, np.ndarray]]]:
+    def _other_branches(self) -> Iterator[_Branch]:
         """Runs of the reference in which something was decided the other way, each with what it was."""
-        for kink, branch in self._branches:
-            yield kink, branch
-        for kink, branch in self._more_branches:
-            self._branches.append((kink, branch))
-            yield kink, branch
+        yield from self._branches
+        for branch in self._more_branches:
+            self._branches.append(branch)
+            yield branch
 
-    def _tried(self) -> Iterator[tuple[str, dict[Place, np.ndarray]]]:
+    def _behind(self, checkpoint: Checkpoint, expected: np.ndarray) -> Iterator[_Branch]:
+        """What follows from branches that were found right before: sums of deposits, and the step from those sums."""
+        if checkpoint.phase == "accumulated" and checkpoint.name in self._delta:
+            place = _place(checkpoint, self._plain or {})
+            yield self._kink, {place: expected + self._delta[checkpoint.name]}
+        elif checkpoint.micro_batch is None and self._kink and self.gradients is not None:
+            if self._tail is None:
+                self._tail = self._measured.tail(self._state, self.gradients)
+            yield self._kink, self._tail
+
+    def _tried(self) -> Iterator[_Branch]:
         from compare.kinks import Deciding, Nudging, changed
 
         assert self._plain is not None
@@ -497,6 +527,18 @@ class _Appeal:
             kink = changed(self._deciding.made, deciding.made)
             if kink:
                 yield kink, branch
+
+
+def _after(side: Any, before: Mapping[str, np.ndarray]) -> dict[Place, np.ndarray]:
+    """What a side shows once its step is done, as copies."""
+    found: dict[Place, np.ndarray] = {}
+    for phase in ("clip", "slots", "parameter", "buffer"):
+        for key, value in (observed(side, phase) or {}).items():
+            if value is not None:
+                found[(None, phase, *key)] = np.array(value)
+    for name, value in side.parameters.items():
+        found[None, "update", name, 0, ""] = np.asarray(value) - before[name]
+    return found
 
 
 def _place(checkpoint: Checkpoint, known: Mapping[Place, Any]) -> Place:

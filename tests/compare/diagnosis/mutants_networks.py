@@ -73,7 +73,7 @@ RIDGE_CASES: Cases = [
     ("no penalty", "missing penalty"),
     ("half penalty", "penalty scaled"),
     ("penalty on bias", "penalty on the bias"),
-    ("penalty sign", "penalty scaled or sign"),
+    ("penalty sign", "penalty scaled | sign"),
     ("half", "constant factor"),
     ("bias mean", "mean instead of sum"),
     ("bias first", "broadcasting not summed"),

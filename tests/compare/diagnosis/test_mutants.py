@@ -32,7 +32,7 @@ def test_the_right_function_is_equivalent(topic):
 def test_a_mistake_is_named(topic, wrong, cause):
     report = report_on(topic, wrong)
     assert report.outcome == "diverged"
-    assert report.causes[0].cause in cause.split(" or "), report.causes
+    assert report.causes[0].cause in cause.split(" | "), report.causes
     assert report.causes[0].residual < 0.02
 
 
@@ -41,14 +41,14 @@ TEXTS = [
     ("softmax", "axis 0", "log_softmax runs over axis 0 in place of axis 1", "exp(x_i) / sum_j exp(x_j)"),
     ("network", "1-h", "the pullback of tanh multiplies by 1 - y; the square is left out", "g * (1 - y^2), y = tanh(x)"),
     ("network", "sigmoid of p", "takes the derivative at the output (or applies sigmoid twice)", "g * y * (1 - y)"),
-    ("network", "outer turned", "the gradient of w2 is the other way round", "dA = g B^T, dB = A^T g"),
-    ("network", "hidden w1", "goes through w1 in place of w2", "mutants_networks.py"),
+    ("network", "hidden turned", "goes through w2 the other way round", "dA = g B^T, dB = A^T g"),
+    ("network", "hidden w1", "is multiplied by w1 in place of w2", "mutants_networks.py"),
     ("network", "relu", "relu stands for tanh", "hidden = torch.tanh(x @ w1 + b1)"),
     ("layer norm", "std + eps", "eps = 0.01 is added to the root, not under it", "sqrt(v + eps)"),
     ("layer norm", "unbiased", "divided by 6 (one less) where it has 7", "mutants_layers.py"),
     ("layer norm written out", "no mean term", "receives from mean is left out", "centred = x - x.mean(1, keepdim=True)"),
     ("attention", "diagonal", "g * y * (1 - y): only the diagonal of its Jacobian", "y * (g - sum(g * y))"),
-    ("attention", "by d", "is squared", "attention"),
+    ("attention", "by d", "the scale is 1/5 = 0.2 where 0.447214 belongs", "query @ key.transpose(-2, -1) * scale"),
     ("convolution", "flipped", "the kernel is flipped along all its axes", "F.conv2d(x, w, b, padding=1)"),
     ("embedding", "overwritten", "looked up several times keeps only its last gradient", "added up over every place"),
     ("LSTM cell", "order ifog", "in the order 0, 1, 3, 2 in lstm_cell (i, f, g, o = gates.chunk(4, -1))", "lstm_cell"),
@@ -71,7 +71,7 @@ def test_in_float32(topic):
     named = {}
     for wrong, cause in cases:
         report = compare.gradients(partial(function, wrong=wrong), reference, narrow)
-        if report.causes[0].cause not in cause.split(" or "):
+        if report.causes[0].cause not in cause.split(" | "):
             named[wrong] = report.causes[0].cause
     assert not named
 
@@ -96,7 +96,7 @@ def _noise(gradient):
 
 def _one(gradient):
     changed = np.array(gradient, np.float64)
-    changed.flat[0] *= 1.01
+    changed.flat[np.argmax(np.abs(gradient))] *= 1.01
     return changed
 
 
@@ -107,7 +107,6 @@ NEAR = {
     "cubed": lambda g: g**3,
     "saturated": np.tanh,
     "shifted": lambda g: g + 0.05,
-    "sorted": lambda g: np.sort(np.ravel(g)).reshape(np.shape(g)),
     "smeared": lambda g: 0.9 * g + 0.1 * np.roll(g, 1),
 }
 
