@@ -33,6 +33,8 @@ Weigh = Callable[[StepFacts], Sequence[float]]
 
 def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     """Yield what deposits and accumulated gradients would be under each mistake."""
+    if evidence.pair.actual.shape != evidence.pair.expected.shape:
+        return
     if evidence.phase in ("deposit", "accumulated"):
         for found in chain(_weighted(evidence), _lost(evidence), _left_over(evidence)):
             yield from whole_or_part(evidence, found)

@@ -47,7 +47,7 @@ Clip = Callable[[Arrays], _Clipped]
 def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     """Yield what the clipped gradients (or, where they are not shown, the updates) would be under each mistake."""
     setting = _setting(evidence)
-    if setting is None:
+    if setting is None or evidence.pair.actual.shape != evidence.pair.expected.shape:
         return
     if evidence.phase == "clip":
         for cause, says, rank, freedom, clip in _wrong(evidence, setting):

@@ -63,6 +63,8 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
         return
     if here.phase == "backward" and here.name != "penalty":
         return
+    if evidence.pair.actual.shape != evidence.pair.expected.shape:
+        return
     penalty = penalty_of(evidence)
     if penalty is None:
         for found in _decay_in_the_gradient(evidence):
@@ -127,7 +129,7 @@ def _scaled(evidence: Evidence, penalty: Penalty, value: float | None) -> Iterat
     numbers = counts_of(evidence)
     near = max(1e-8, 1e3 * float(np.finfo(evidence.pair.expected.dtype).eps))
     for factor, sure in _factors(evidence, penalty, value):
-        if abs(factor - 1) < near or abs(factor) < near:
+        if not np.isfinite(factor) or abs(factor - 1) < near or abs(factor) < near:
             continue
         readings = recognise(factor, numbers, near)
         if not readings and not sure:

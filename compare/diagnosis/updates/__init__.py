@@ -36,6 +36,8 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     """Yield what slots, updates and parameters would be under each mistake of an optimizer."""
     if evidence.phase not in ("slots", "update", "parameter"):
         return
+    if evidence.pair.actual.shape != evidence.pair.expected.shape:
+        return
     run = Run.of(evidence)
     if run is None or run.name not in run.groups:
         return

@@ -42,7 +42,10 @@ def _bisected(run: Run) -> float | None:
     if pair is None or not pair.actual.size or run.steps.start != 1:
         return None
     with np.errstate(all="ignore"):
-        best = int(np.nanargmax(np.abs(pair.actual - pair.expected), axis=None))
+        gap = np.abs(pair.actual - pair.expected)
+    if not np.isfinite(gap).all():
+        return None
+    best = int(np.argmax(gap))
     one = run.at([best])
     wanted = abs(float(pair.actual.reshape(-1)[best]))
 

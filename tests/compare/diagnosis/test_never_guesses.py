@@ -9,6 +9,10 @@ import torch
 import torch.nn.functional as F
 
 import compare
+from compare.faults import scenes
+from compare.faults.planting import planted
+from compare.lockstep import lockstep
+from manual import rules
 
 from .written import walked
 
@@ -225,6 +229,56 @@ def test_a_line_of_a_step_that_nothing_explains(line, corruption, shown, dtype):
 def test_a_line_that_is_wrong_in_its_last_digits(line, corruption):
     change = FINE[corruption]
     nothing_is_named(walked({line: lambda v, s: change(v)}, shown=()))
+
+
+# -- in the manual wing, by every way to walk --------------------------------------------------------------------------
+
+
+def forward(change):
+    def wrong(right, *args, **options):
+        value, pullback = right(*args, **options)
+        return np.asarray(change(value), value.dtype), pullback
+
+    return wrong
+
+
+def backward(change):
+    def wrong(right, *args, **options):
+        value, pullback = right(*args, **options)
+
+        def spoiled(*incoming):
+            found = pullback(*incoming)
+            several = isinstance(found, tuple)
+            shares = [None if g is None else np.asarray(change(g), g.dtype) for g in (found if several else (found,))]
+            return tuple(shares) if several else shares[0]
+
+        return value, spoiled
+
+    return wrong
+
+
+PLANTED = {
+    "a layer's output": (scenes.network, rules.linear, forward),
+    "a layer's gradients": (scenes.network, rules.linear, backward),
+    "an activation's gradient": (scenes.network, rules.tanh, backward),
+    "a layer norm": (scenes.with_layer_norm, rules.var, forward),
+    "a layer norm's gradients": (scenes.with_layer_norm, rules.var, backward),
+    "attention's weights": (scenes.attention, rules.softmax, forward),
+    "attention's gradients": (scenes.attention, rules.softmax, backward),
+    "the loss's gradient": (scenes.network, rules.losses.cross_entropy, backward),
+}
+
+
+@pytest.mark.parametrize("sync", ["free", "step", "module"])
+@pytest.mark.parametrize("corruption", ["relative noise of 0.01", "squashed"])
+@pytest.mark.parametrize("place", PLANTED)
+def test_a_rule_of_the_manual_wing_that_nothing_explains(place, corruption, sync):
+    scene, rule, where = PLANTED[place]
+    made, change = scene(), {**NOISE, **DISTORTIONS}[corruption]
+    factory = planted(made.make_actual, lambda plant: plant.rule(rule, where(change)), made.steps)
+    verdict = lockstep(factory, made.make_expected, made.steps, sync=sync)
+    nothing_is_named(verdict)
+    assert {found.causes[0].cause for found in verdict.faults} == {"unknown"}
 
 
 # -- optimizers --------------------------------------------------------------------------------------------------------

@@ -102,6 +102,18 @@ def test_named_in_a_function(wrong, cause, says):
     assert says in report.causes[0].explanation
 
 
+@pytest.mark.parametrize("wrong", ["forgotten", "bias in both", "two forgotten", "sign"])
+def test_named_in_float32(wrong):
+    inputs = {name: value.astype(np.float32) for name, value in INPUTS.items()}
+    causes = {
+        "forgotten": "missing penalty",
+        "bias in both": "penalty on the bias",
+        "two forgotten": "penalty scaled",
+        "sign": "wrong derivative",
+    }
+    assert compare.gradients(ridge(wrong), ridge_in_torch, inputs).causes[0].cause == causes[wrong]
+
+
 def test_right():
     assert compare.gradients(ridge(), ridge_in_torch, INPUTS).outcome == "equivalent"
     assert report_on(penalty=True, shown=("terms", "deposits")).outcome == "equivalent"

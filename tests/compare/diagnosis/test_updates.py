@@ -349,6 +349,28 @@ def test_eps_of_another_library():
     assert "1e-7" in report.causes[0].explanation
 
 
+def test_a_count_from_zero_divides_by_zero():
+    """As a library does it that does not stop there: from the first step on all is NaN."""
+
+    class CountedFromZero(torch.optim.Optimizer):
+        def __init__(self, params, lr=0.01, eps=1e-8):
+            super().__init__(params, {"lr": lr, "eps": eps})
+
+        @torch.no_grad()
+        def step(self):
+            for p in self.param_groups[0]["params"]:
+                held = self.state[p]
+                t = held.get("count", torch.zeros((), dtype=torch.float64))
+                m = held["m"] = 0.9 * held.get("m", torch.zeros_like(p)) + 0.1 * p.grad
+                v = held["v"] = 0.999 * held.get("v", torch.zeros_like(p)) + 0.001 * p.grad**2
+                p -= 0.01 * (m / (1 - 0.9**t)) / ((v / (1 - 0.999**t)).sqrt() + 1e-8)
+                held["count"] = t + 1
+
+    report = compare.optimizer(CountedFromZero, torch.optim.Adam, options={"lr": 0.01}, steps=3, rate_factor=1)
+    assert report.outcome == "diverged"
+    assert report.causes[0].cause == "step count off by one"
+
+
 def test_float32():
     make, kind, options = RIGHT["adam"]
     for wrong, cause in (("eps_inside", "eps inside the root"), ("uncorrected", "bias correction missing")):

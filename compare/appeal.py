@@ -1,0 +1,201 @@
+"""The appeal: what is found out about one step before a fault is claimed in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from compare.batches import MicroBatch
+from compare.checkpoint import Checkpoint
+from compare.floors import Floor, Spread
+from compare.rerun import (
+    BY_ROWS,
+    DRIFT,
+    HEADROOM,
+    Place,
+    deciding,
+    gap_of,
+    is_faint,
+    judgement_of,
+    perturbing,
+    place_of,
+    share_of,
+    take_in,
+)
+from compare.tolerance import Judgement
+
+if TYPE_CHECKING:
+    from compare.measured import Measured
+
+__all__ = ["Appeal"]
+
+RUNS = 8
+_Branch = tuple[str, dict[Place, np.ndarray]]
+"""Which kink, and the values of the run that took the other branch."""
+
+
+class Appeal:
+    """What is found out about one step; each measure is taken when it is first needed."""
+
+    def __init__(
+        self,
+        measured: Measured,
+        micro_batches: Sequence[MicroBatch],
+        state: Mapping[str, Any] | None,
+        drifted: bool,
+    ):
+        self._measured = measured
+        self._micro_batches = micro_batches
+        self._state = state
+        self._drifted = drifted
+        self._plain: dict[Place, np.ndarray] | None = None
+        self._floors: dict[Place, Floor] | None = None
+        self._wide: dict[Place, np.ndarray] | None = None
+        self._deciding = deciding()
+        self._branches: list[_Branch] = []
+        self._kink = ""  # the last one at which the other branch was found right
+        self._delta: dict[str, np.ndarray] = {}  # by parameter: what other branches have changed in its gradient
+        self._tail: dict[Place, np.ndarray] | None = None
+        self.gradients: Mapping[str, Any] | None = None  # the actual side's, accumulated
+        self._more_branches = self._tried()
+
+    def judged(self, checkpoint: Checkpoint, pair: tuple[Any, Any], before: Judgement) -> Judgement:
+        actual, reference = np.asarray(pair[0]), np.asarray(pair[1])
+        if self._plain is None:
+            self._plain = self._run(self._deciding)
+        place = place_of(checkpoint, self._plain)
+        plain = self._plain.get(place)
+        if plain is None or plain.shape != actual.shape:
+            return before
+        if not np.isfinite(reference).all() or not np.isfinite(actual).all():
+            return self._overflowed(checkpoint, actual, reference, before)
+        expected = plain if self._drifted else reference
+        room = 0.0
+        if self._drifted:
+            old = self._measured.floor(checkpoint)
+            if old is not None:
+                multiple = old.multiple(
+                    actual, expected, gap_of(actual, expected),
+                    same_rows=checkpoint.phase not in BY_ROWS or self._measured.same_rows(checkpoint), here=False,
+                )  # fmt: skip
+                if multiple <= HEADROOM:
+                    return self._agreed(before, checkpoint, multiple, old, "drift")
+            if checkpoint.phase in ("slots", "update", "parameter") and not (self._state or {}).get("own slots"):
+                room = DRIFT * gap_of(expected, reference)
+        if self._floors is None:
+            self._floors = self._measure()
+        floor = self._floors[place]
+        gap = max(0.0, gap_of(actual, expected) - room)
+        multiple = floor.multiple(actual, expected, gap, same_rows=True, here=True) if gap else 0.0
+        if multiple <= HEADROOM:
+            return self._agreed(before, checkpoint, multiple, floor, "drift" if self._drifted else "floor")
+        if self._measured.kinks == "either":
+            for kink, branch in chain(self._behind(checkpoint, expected), self._other_branches()):
+                value = branch.get(place, plain)
+                other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=True)
+                if other <= 2 * HEADROOM:  # a branch is itself a computation with rounding of its own
+                    self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
+                    self._kink = kink
+                    if checkpoint.phase == "deposit":
+                        self._delta[checkpoint.name] = self._delta.get(checkpoint.name, 0.0) + (actual - expected)
+                    return self._agreed(before, checkpoint, other, floor, "kink")
+        found = judgement_of(multiple, before.error * before.scale, before.scale, floor, here=True)
+        return replace(found, agrees=False)
+
+    def _agreed(self, before: Judgement, checkpoint: Checkpoint, multiple: float, floor: Floor, why: str) -> Judgement:
+        if why == "drift":
+            place: Place = (checkpoint.micro_batch, *checkpoint[2:])
+            drift = self._measured.drift
+            if not drift:
+                self._measured.note(
+                    f"from step {checkpoint.step} on the sides' own paths lie apart by added-up rounding; "
+                    "what exceeds the floors is judged from the actual side's own state"
+                )
+            drift[place] = max(drift.get(place, 0.0), before.error * before.scale)
+        return replace(judgement_of(multiple, before.error * before.scale, before.scale, floor, here=True), agrees=True)
+
+    def _run(self, mode: AbstractContextManager[Any] | None = None) -> dict[Place, np.ndarray]:
+        return self._measured.run(self._state, self._micro_batches, mode)
+
+    def widened(self) -> dict[Place, np.ndarray]:
+        """The step in float64, where the run is narrower and the reference can be widened."""
+        if self._wide is None:
+            narrow = self._measured.dtype.itemsize < 8
+            self._wide = self._measured.widened(self._state, self._micro_batches) if narrow else {}
+        return self._wide
+
+    def _overflowed(
+        self, checkpoint: Checkpoint, actual: np.ndarray, reference: np.ndarray, before: Judgement
+    ) -> Judgement:
+        """Where the reference overflows and in float64 does not, it is no yardstick: its run in float64 is."""
+        truth = self.widened().get(place_of(checkpoint, self.widened()))
+        if truth is None or not np.isfinite(truth).all() or not np.isfinite(actual).all():
+            return before
+        measured = self._measured
+        scale = float(np.max(np.abs(truth), initial=0.0))
+        allowed = HEADROOM * measured.eps * max(measured.usual.get(checkpoint.phase, 0.0), 64.0)
+        error = share_of(gap_of(actual, truth), scale)
+        if error > allowed:
+            return before
+        measured.note(
+            f"step {checkpoint.step}: the reference is not finite at {checkpoint.phase}, {checkpoint.label}; "
+            "the actual side agrees with the reference's run in float64, which is"
+        )
+        return Judgement(True, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
+
+    def _measure(self) -> dict[Place, Floor]:
+        assert self._plain is not None
+        spreads = {place: Spread(value) for place, value in self._plain.items()}
+        measured = self._measured
+        faint = is_faint(self._plain)
+        for number in range(RUNS):
+            wide = self._drifted and number >= RUNS - 2  # what the state's own rounding does to a kink
+            amplitude = 4.0 if wide else 1.0
+            seed = measured.seed * 1009 + 101 + number
+            take_in(spreads, self._run(perturbing(seed, amplitude, self._deciding.made, faint)))
+        take_in(spreads, self.widened())
+        return {place: spread.floor() for place, spread in spreads.items()}
+
+    def _other_branches(self) -> Iterator[_Branch]:
+        """Runs of the reference in which something was decided the other way, each with what it was."""
+        yield from self._branches
+        for branch in self._more_branches:
+            self._branches.append(branch)
+            yield branch
+
+    def _behind(self, checkpoint: Checkpoint, expected: np.ndarray) -> Iterator[_Branch]:
+        """What follows from branches that were found right before: sums of deposits, and the step from those sums."""
+        if checkpoint.phase == "accumulated" and checkpoint.name in self._delta:
+            place = place_of(checkpoint, self._plain or {})
+            yield self._kink, {place: expected + self._delta[checkpoint.name]}
+        elif checkpoint.micro_batch is None and self._kink and self.gradients is not None:
+            if self._tail is None:
+                self._tail = self._measured.tail(self._state, self.gradients)
+            yield self._kink, self._tail
+
+    def _tried(self) -> Iterator[_Branch]:
+        from compare.kinks import Deciding, Nudging, changed
+
+        assert self._plain is not None
+        for near in (0.0, 16.0):
+            for direction in (1, -1):
+                mode = Nudging(direction, near)
+                branch = self._run(mode)
+                if mode.found:
+                    name, count, first = mode.found[0]
+                    kink = f"{count} element{'s' * (count > 1)} at the kink of {name} (the first at {first})"
+                    yield kink, branch
+                    yield kink, {place: (value + self._plain[place]) / 2 for place, value in branch.items()}
+        for number in range(RUNS):
+            deciding = Deciding()
+            with ExitStack() as stack:
+                stack.enter_context(perturbing(self._measured.seed * 1009 + 501 + number, 1.0 + number % 4))
+                branch = self._run(deciding)
+            kink = changed(self._deciding.made, deciding.made)
+            if kink:
+                yield kink, branch
