@@ -331,6 +331,8 @@ class _Once:
 class _Again:
     """Shows a recorded run again, call by call; a walk that loads no state passes over where one was loaded."""
 
+    recorded = True  # it computes nothing: other inputs or another dtype would change nothing
+
     def __init__(self, tape: list[_Event]):
         self._events = iter(tape)
         self._now = next(self._events)

@@ -111,6 +111,8 @@ def _gap(evidence: Evidence, generator: np.random.Generator) -> np.ndarray | Non
     """The gap at the divergence where inputs and parameters of its micro-batch differ in the last bit."""
     here, facts = evidence.checkpoint, evidence.step
     sides = evidence.fresh()
+    if any(getattr(side, "recorded", False) for side in sides):
+        return None
     if all(hasattr(side, "load_state") for side in sides):
         parameters = {name: _moved(value, generator) for name, value in facts.state["parameters"].items()}
         for side in sides:

@@ -183,7 +183,8 @@ class Around:
 
     def uses(self, value: Any) -> list[Site]:
         """The sites that a tensor goes into."""
-        return [other for other in self.sites if any(tensor is value for tensor in other.tensors)]
+        value = self.sites.itself(value)
+        return [other for other in self.sites if any(self.sites.itself(tensor) is value for tensor in other.tensors)]
 
     def divisor_of(self, site: Site) -> tuple[float, float] | None:
         """The count by which a constant makes a mean of a sum, and what else is in the constant: 1, or 2 for halves."""

@@ -166,7 +166,8 @@ class _Search:
         """The culprit's own sites, then the glue of the modules around it, which shows in it first."""
         sites, culprit = list(self.around.sites), self.evidence.culprit
         if culprit in ("loss", "penalty"):
-            return [site for site in sites if site.owner == LOSS]
+            seen = self.evidence.at("forward")  # only then the model is known to be right
+            return [site for site in sites if site.owner == LOSS] if seen else []
         path = "" if culprit == "(model)" else culprit
         owned = [site for site in sites if site.owner == path]
         if not owned:

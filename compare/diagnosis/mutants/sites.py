@@ -76,6 +76,7 @@ _BLIND = frozenset(
 )
 """Calls that compute nothing that could be got wrong, or that no gradient and no value depends on."""
 
+_COPIES = frozenset({"view_as", "clone", "contiguous"})
 _MASKS = frozenset({"triu", "tril"})
 _SKIPPED = (str(Path(torch.__file__).parent), __file__)
 """Frames between a line of the reference and the mode."""
@@ -94,8 +95,6 @@ def name_of(func: Callable[..., Any]) -> str:
     name = getattr(func, "__name__", "")
     if name == "__get__":
         name = getattr(getattr(func, "__self__", None), "__name__", name)
-    if name == "fn" and "max_pool" in getattr(func, "__module__", "") + repr(func):
-        name = "max_pool"
     return _NAMES.get(name, name)
 
 
@@ -215,6 +214,8 @@ class Sites:
     sites: list[Site] = field(default_factory=list)
     made_by: dict[int, Site] = field(default_factory=dict)
     """The innermost site that made a tensor, by the tensor's ``id``; the sites keep the tensors alive."""
+    aliases: dict[int, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    """Aliases and copies with what they stand for: a recorder hands every module an alias of its input."""
 
     def __iter__(self) -> Iterator[Site]:
         return iter(self.sites)
@@ -231,8 +232,14 @@ class Sites:
         self.made_by = {key: site for key, site in self.made_by.items() if id(site) not in gone}
         del self.sites[start:]
 
+    def itself(self, tensor: Any) -> Any:
+        """What a tensor is an alias of, or the tensor."""
+        while id(tensor) in self.aliases:
+            tensor = self.aliases[id(tensor)][1]
+        return tensor
+
     def maker(self, tensor: Any) -> Site | None:
-        return self.made_by.get(id(tensor))
+        return self.made_by.get(id(self.itself(tensor)))
 
 
 class Watch(TorchFunctionMode):
@@ -275,7 +282,10 @@ class Watch(TorchFunctionMode):
         if name == "backward":
             self._over = True
         if self._over or name in _BLIND or name.endswith("_") or not torch.is_grad_enabled():
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if name in _COPIES and self._listing is not None and isinstance(result, Tensor) and result is not args[0]:
+                self._listing.aliases[id(result)] = (result, args[0])
+            return result
         call = Call(func, args, kwargs)
         scale = self._dropout(call) if name == "dropout" and self._dropout else None
         if scale is not None:

