@@ -72,7 +72,7 @@ class Appeal:
         plain = self._plain.get(place)
         if plain is None or plain.shape != actual.shape:
             return before
-        if not np.isfinite(reference).all() or not np.isfinite(actual).all():
+        if not np.isfinite(gap_of(actual, reference)):
             return self._overflowed(checkpoint, actual, reference, before)
         expected = plain if self._drifted else reference
         room = 0.0

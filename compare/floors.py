@@ -72,11 +72,14 @@ class Floor:
         """
         if gap <= self.least * enough:
             return gap / self.least if gap else 0.0
+        if not np.isfinite(gap):
+            return np.inf
         with np.errstate(all="ignore"):
             gaps = np.asarray(np.subtract(actual, expected))
             np.abs(gaps, out=gaps)
-        if not np.isfinite(gap):  # the same infinity or NaN on both sides; others never come here
+        if not np.isfinite(gaps.max(initial=0.0)):  # the same infinity or NaN on both sides
             gaps[~np.isfinite(gaps)] = 0.0
+            expected = np.where(np.isfinite(expected), expected, expected.dtype.type(0))
         if expected.ndim == 0:
             return self._worst(gaps.reshape(1), expected.reshape(1), 0, here)
         worst, judged = 0.0, False

@@ -59,9 +59,13 @@ def share_of(gap: float, scale: float) -> float:
 
 
 def gap_of(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference; infinite where one is not finite and the other is not the same."""
     with np.errstate(all="ignore"):
-        gaps = np.abs(np.subtract(a, b, dtype=np.float64))
-    return float(gaps[np.isfinite(gaps)].max(initial=0.0))
+        gaps = np.asarray(np.abs(np.subtract(a, b, dtype=np.float64)))
+    odd = ~np.isfinite(gaps)
+    if odd.any():
+        gaps[odd] = np.where((a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.inf)[odd]
+    return float(gaps.max(initial=0.0))
 
 
 def take_in(spreads: Mapping[Place, Spread], rerun: Mapping[Place, np.ndarray]) -> None:

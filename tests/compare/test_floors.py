@@ -102,6 +102,24 @@ def test_other_rows_are_judged_by_columns():
     assert multiple(floor, wrong, plain, same_rows=False, here=False) < 6
 
 
+def test_infinities_that_agree_hide_nothing_beside_them():
+    """The difference of two equal infinities is NaN, and no comparison with NaN must let an error pass."""
+    plain = generator.standard_normal((6, 5))
+    plain[:, 0] = -np.inf
+    floor = measured(np.where(np.isfinite(plain), plain, 0.0), 1e-15)
+    for here in (True, False):
+        wrong, honest = plain.copy(), plain.copy()
+        wrong[2, 3] *= 1 + 1e-9
+        honest[2, 3] += 1e-15
+        assert floor.multiple(wrong, plain, abs(wrong[2, 3] - plain[2, 3]), same_rows=True, here=here) > 1000
+        assert floor.multiple(honest, plain, 1e-15, same_rows=True, here=here) < 6
+
+
+def test_an_infinite_difference_is_infinitely_many_floors():
+    floor = measured(np.ones(3), 1e-15)
+    assert floor.multiple(np.array([1.0, np.nan, 1.0]), np.ones(3), np.inf, same_rows=True, here=True) == np.inf
+
+
 def test_a_rerun_that_overflows_teaches_nothing():
     plain = np.array([1.0, 2.0])
     spread = Spread(plain)

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+import compare
 import torch_ref
 from compare.batches import cut
 from compare.checkpoint import Checkpoint
@@ -396,6 +397,17 @@ def test_what_is_no_subgradient_is_a_fault(at_zero):
     found = rectified(at_zero)
     assert found.outcome == "diverged"
     assert found.first_divergence.checkpoint.name in ("0.weight", "0.bias")
+
+
+def test_a_branch_that_is_not_finite_is_no_branch():
+    """All of several tied maxima get the whole gradient: no subgradient, whatever another branch comes to."""
+    x, w = np.array([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]]), np.array([0.7, -1.3])
+
+    def all_of_them(x):
+        return float(x.max(1) @ w), {"x": (x == x.max(1, keepdims=True)) * w[:, None]}
+
+    report = compare.gradients(all_of_them, lambda x: x.amax(1) @ torch.from_numpy(w), {"x": x})
+    assert report.outcome == "diverged"
 
 
 def test_the_reference_alone_may_be_declared_right():
