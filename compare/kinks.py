@@ -9,7 +9,7 @@ rounding of one. And what agrees with a branch is annotated, not alarmed about.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -39,7 +39,7 @@ _KINKED: dict[str, tuple[float, ...]] = {
 }
 """Elementwise ops with kinks where their arguments do not say where."""
 
-_TIED = frozenset({"max", "min", "amax", "amin", "maximum", "minimum", "max_pool2d_with_indices", "topk", "sort"})
+_TIED = frozenset({"max", "min", "amax", "amin", "max_pool2d_with_indices", "topk", "sort"})
 """Ops that choose one of several equal values."""
 
 _COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isclose"})
@@ -177,8 +177,27 @@ class Deciding(TorchDispatchMode):
         return out
 
 
+_BEHIND: dict[str, tuple[int, Callable[[Sequence[Any]], tuple[float, ...]]]] = {
+    "leaky_relu_backward": (1, lambda args: (0.0,)),
+    "_prelu_kernel_backward": (1, lambda args: (0.0,)),
+    "hardtanh_backward": (1, lambda args: (args[2], args[3])),
+    "hardsigmoid_backward": (1, lambda args: (-3.0, 3.0)),
+    "hardswish_backward": (1, lambda args: (-3.0, 3.0)),
+    "softshrink_backward": (1, lambda args: (-args[2], args[2])),
+    "hardshrink_backward": (1, lambda args: (-args[2], args[2])),
+    "elu_backward": (5, lambda args: (0.0,)),
+    "sgn": (0, lambda args: (0.0,)),
+    "sign": (0, lambda args: (0.0,)),
+}
+"""Ops that look at the value itself in the backward pass: its position among the arguments, and its kinks."""
+
+_ORDERS = frozenset({"lt", "le", "gt", "ge"})
+
+
 class Nudging(TorchDispatchMode):
-    """Moves the inputs of ops with kinks off the kink, where they lie exactly on it: the other branch is taken.
+    """Moves what lies exactly on a kink off it, where an op decides by it: the other branch is taken.
+
+    Several equal extremes share a gradient in ``amax`` and ``amin``; here the first of them, or the last, gets it all.
 
     Parameters
     ----------
@@ -194,47 +213,68 @@ class Nudging(TorchDispatchMode):
         super().__init__()
         self._direction = direction
         self._near = near
+        self._shared: dict[tuple[int, torch.Size], int] = {}  # the inputs of amax and amin, and along which axis
         self.found: list[tuple[str, int, int]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = name_of(func)
-        if args and isinstance(args[0], Tensor) and args[0].is_floating_point():
-            places = self._places(name, args)
-            if places is not None and bool(places.any()):
-                at = places.flatten().nonzero().flatten()
-                self.found.append((name.rstrip("_"), int(at.numel()), int(at[0])))
-                args = (self._nudged(name, args[0], places), *args[1:])
-        return func(*args, **kwargs)
+        position, kinks = _BEHIND.get(name, (0, None))
+        value = args[position] if len(args) > position else None
+        if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
+            return func(*args, **kwargs)
+        if name == "eq":
+            for side in args:
+                if isinstance(side, Tensor) and (key := (side.data_ptr(), side.shape)) in self._shared:
+                    return self._one_of(func(*args, **kwargs), self._shared[key])
+        places = self._near_to(value, kinks(args)) if kinks else self._places(name, args)
+        if places is None or not bool(places.any()):
+            return func(*args, **kwargs)
+        at = places.flatten().nonzero().flatten()
+        self.found.append((name.rstrip("_").removesuffix("_backward"), int(at.numel()), int(at[0])))
+        if name in ("amax", "amin"):
+            self._shared[value.data_ptr(), value.shape] = _only(args[1])
+            return func(*args, **kwargs)
+        return func(*args[:position], self._nudged(name, value, places), *args[position + 1 :], **kwargs)
+
+    def _one_of(self, equal: Tensor, dim: int) -> Tensor:
+        """Of several equal extremes along an axis the first, or the last."""
+        if self._direction > 0:
+            return equal & (equal.cumsum(dim) == 1)
+        return equal & (equal.flip(dim).cumsum(dim).flip(dim) == 1)
+
+    def _near_to(self, value: Tensor, kinks: Sequence[float]) -> Tensor:
+        reach = self._near * torch.finfo(value.dtype).eps * value.abs().max()
+        return torch.stack([(value - kink).abs() <= reach for kink in kinks]).any(0)
 
     def _places(self, name: str, args: Any) -> Tensor | None:
         tensor = args[0]
-        if tensor.numel() == 0:
-            return None
-        eps = torch.finfo(tensor.dtype).eps
-        reach = self._near * eps * tensor.abs().max()
+        reach = self._near * torch.finfo(tensor.dtype).eps * tensor.abs().max()
         if name in _KINKED:
-            kinks = [value for value in args[1:] if isinstance(value, (int, float))] or _KINKED[name]
-            near = [(tensor - kink).abs() <= reach for kink in kinks]
-            return torch.stack(near).any(0)
+            return self._near_to(tensor, [v for v in args[1:] if isinstance(v, (int, float))] or _KINKED[name])
+        alike = name == "eq" and isinstance(args[1], Tensor) and args[1].shape == tensor.shape
+        if name in _ORDERS or alike:
+            gaps = (tensor - args[1]).abs()
+            return gaps <= reach if gaps.shape == tensor.shape else None
         if name in _TIED and len(args) > 1 and isinstance(args[1], (int, list, tuple)) and tensor.ndim:
+            if name in ("amax", "amin") and _only(args[1]) is None:
+                return None
             dim = args[1] if name in ("max", "min", "amax", "amin") else -1
             extreme = tensor.amax(dim, keepdim=True) if not name.endswith("min") else tensor.amin(dim, keepdim=True)
             tied = (tensor - extreme).abs() <= reach
-            several = tied.sum(dim, keepdim=True) > 1
-            return tied & several
-        if name in ("maximum", "minimum") and isinstance(args[1], Tensor):
-            return (
-                torch.broadcast_to((tensor - args[1]).abs() <= reach, tensor.shape)
-                if (torch.broadcast_shapes(tensor.shape, args[1].shape) == tensor.shape)
-                else None
-            )
+            return tied & (tied.sum(dim, keepdim=True) > 1)
         return None
 
     def _nudged(self, name: str, tensor: Tensor, places: Tensor) -> Tensor:
         eps = torch.finfo(tensor.dtype).eps
         size = max(self._near, 1.0) * 2 * eps * float(tensor.abs().max() or 1.0)
-        if name in _TIED and name not in ("maximum", "minimum"):  # order the tied ones, one way or the other
+        if name in _TIED:  # order the tied ones, one way or the other
             ladder = torch.arange(tensor.numel(), dtype=tensor.dtype).reshape(tensor.shape) / tensor.numel()
             return torch.where(places, tensor + self._direction * size * (1 + ladder), tensor)
         return torch.where(places, tensor + self._direction * size, tensor)
+
+
+def _only(dim: Any) -> Any:
+    """The one axis that is meant, or ``None``."""
+    dims = [dim] if isinstance(dim, int) else list(dim)
+    return dims[0] if len(dims) == 1 else None

@@ -54,10 +54,11 @@ _CONTRACTIONS = frozenset(
     avg_pool3d_backward _adaptive_avg_pool2d _adaptive_avg_pool2d_backward max_pool2d_with_indices_backward
     _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_for_cpu_backward
     _scaled_dot_product_attention_math _embedding_bag _embedding_bag_dense_backward _trilinear _cdist_forward
-    _cdist_backward dist _ctc_loss _ctc_loss_backward upsample_bilinear2d_backward trace nansum
+    _cdist_backward dist _ctc_loss _ctc_loss_backward upsample_bilinear2d_backward trace nansum sigmoid_backward
+    tanh_backward
     """.split()  # noqa: SIM905 (a list would take a screen)
 )
-"""Ops that add terms up, in an order of their own."""
+"""Ops that add terms up, in an order of their own; and those that compute ``1 - y`` and ``1 - y²`` of a saved value."""
 
 _RUNNING = frozenset({"native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"})
 """Ops that change running statistics (their fourth and fifth argument), which their schema does not say."""
@@ -65,10 +66,14 @@ _RUNNING = frozenset({"native_batch_norm", "_native_batch_norm_legit", "cudnn_ba
 _RANGES = {"sigmoid": (0.0, 1.0), "_softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
 """Honest results of these ops never leave their range, and what follows may rely on it."""
 
-_DIFFERENCES = frozenset({"_log_softmax", "binary_cross_entropy_with_logits", "gelu", "gelu_backward"})
+_DIFFERENCES = frozenset(
+    """
+    _log_softmax _log_softmax_backward_data binary_cross_entropy_with_logits gelu gelu_backward glu_backward
+    """.split()  # noqa: SIM905
+)
 """Fused ops whose small results are differences of what has the size of their first argument (``x - logsumexp(x)``,
-``(1 - y) x - ...``, ``x (1 + erf)``): not every honest formula knows a small one better than to that argument's last
-bit."""
+``g - p Σ g``, ``(1 - y) x - ...``, ``x (1 + erf)``) or of :func:`_subtracted`: not every honest formula knows a small
+one better than to that argument's last bit."""
 
 _POOL = 1 << 20
 """The most elements for which noise is drawn ahead."""
@@ -238,6 +243,8 @@ _OPS: dict[Any, _Op] = {}
 
 def _terms(name: str, args: Any) -> int:
     """How many terms one element of the result adds up."""
+    if name in ("sigmoid_backward", "tanh_backward"):
+        return 1
     tensors = [item for item in args if isinstance(item, Tensor)]
     if not tensors:
         return max((item.numel() for item in _floating(args)), default=1)
@@ -268,6 +275,9 @@ def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:
     ):  # x (1 - tanh(u)^2) u', u' = 0.8 (1 + 0.134 x^2)
         gradient, x = args[0], args[1]
         return gradient * (1 + 0.4 * x.abs() * (1 + 0.134 * x * x))
+    if name == "glu_backward":  # g a s (1 - s) for the gate
+        gradient, dim = args[0], args[2]
+        return torch.cat([torch.zeros_like(gradient), gradient * args[1].chunk(2, dim)[0]], dim)
     subtracted: Tensor = args[0]
     return subtracted
 

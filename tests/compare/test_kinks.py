@@ -48,6 +48,39 @@ def test_of_tied_values_another_is_chosen():
     assert chosen == {(0.0, 1.0, 0.0), (0.0, 0.0, 1.0)}
 
 
+ON_A_KINK = {
+    # a function, a point, and its two one-sided gradients there
+    "relu": (torch.relu, [0.0], [0], [1]),
+    "leaky relu": (lambda x: F.leaky_relu(x, 0.25), [0.0], [0.25], [1]),
+    "prelu": (lambda x: F.prelu(x, torch.tensor([0.25], dtype=torch.float64)), [0.0], [0.25], [1]),
+    "elu": (lambda x: F.elu(x, 0.5), [0.0], [0.5], [1]),
+    "hardtanh": (F.hardtanh, [1.0], [1], [0]),
+    "relu6": (F.relu6, [6.0], [1], [0]),
+    "hardswish": (F.hardswish, [-3.0], [0], [-0.5]),
+    "softshrink": (lambda x: F.softshrink(x, 0.5), [0.5], [0], [1]),
+    "an absolute value": (torch.abs, [0.0], [-1], [1]),
+    "a clip": (lambda x: x.clamp(-1, 2), [2.0], [1], [0]),
+    "a choice": (lambda x: torch.where(x > 1, 3 * x, x), [1.0], [1], [3]),
+    "max": (lambda x: x.max(0).values, [2.0, 2.0, 1.0], [1, 0, 0], [0, 1, 0]),
+    "amax": (lambda x: x.amax(0), [2.0, 2.0, 1.0], [1, 0, 0], [0, 1, 0]),
+    "amin": (lambda x: x.amin(0), [2.0, 1.0, 1.0], [0, 1, 0], [0, 0, 1]),
+    "the greater of two": (lambda x: torch.maximum(x, torch.ones_like(x)), [1.0], [0], [1]),
+    "L1": (lambda x: F.l1_loss(x, torch.ones_like(x)), [1.0], [-1], [1]),
+    "a hinge": (lambda x: (1 - x).clamp(min=0), [1.0], [-1], [0]),
+}
+
+
+@pytest.mark.parametrize("case", ON_A_KINK)
+def test_both_branches_of_a_kink_can_be_had(case):
+    function, point, *branches = ON_A_KINK[case]
+    found = []
+    for direction in (1, -1):
+        mode = Nudging(direction)
+        found.append([round(v, 9) for v in slope(function, torch.tensor(point, dtype=torch.float64), mode).tolist()])
+        assert mode.found
+    assert sorted(found) == sorted([[float(v) for v in branch] for branch in branches])
+
+
 # -- decisions -----------------------------------------------------------------------------------------------------------
 
 TIED = torch.tensor([[1.0, 3.0, 3.0], [2.0, 2.0, 2.0]], dtype=torch.float64)
