@@ -249,6 +249,56 @@ def faults(match: str | None, json_path: str | None, quiet: bool, debug: bool) -
     return int(record["exit_code"])
 
 
+@cli.command()
+@click.argument("kind", default="modules", type=click.Choice(["modules"]))
+@click.option("--match", metavar="GLOB", help="Only modules whose name matches, such as 'Conv*'.")
+@click.option("--dtype", "dtypes", multiple=True, type=click.Choice(["float64", "float32"]), help="Both by default.")
+@click.option("--mode", "modes", multiple=True, type=click.Choice(["train", "eval"]), help="Both by default.")
+@click.option("--no-timing", is_flag=True, help="Do not time the samples against torch.")
+@click.option("--json", "json_path", metavar="FILE", help="Write a JSON report; - is standard output.")
+@click.option("--quiet", is_flag=True, help="Print nothing if all samples pass.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def conformance(
+    kind: str,
+    match: str | None,
+    dtypes: tuple[str, ...],
+    modes: tuple[str, ...],
+    no_timing: bool,
+    json_path: str | None,
+    quiet: bool,
+    debug: bool,
+) -> int:
+    """Run PyTorch's own test database against the manual wing: outputs, gradients, buffers.
+
+    Exit codes: 0 every sample passes, 1 one does not, 2 wrong usage or another database.
+    """
+    _check_writable(json_path)
+    import json
+
+    from compare.batches import InputError
+    from compare.threads import thread_count, threads
+
+    try:
+        count = thread_count()
+        from compare.conformance import command
+
+        with threads(count):
+            results = command.modules(
+                match,
+                dtypes=dtypes or ("float64", "float32"),
+                modes=modes or ("train", "eval"),
+                timed=not no_timing,
+                progress=False if quiet else None,
+            )
+    except InputError as error:
+        raise Refused(str(error)) from error
+    found = command.record(results)
+    if json_path != "-" and not (quiet and found["exit_code"] == 0):
+        _say(command.text(found))
+    _write(json_path, json.dumps(found, indent=2, allow_nan=False) + "\n")
+    return int(found["exit_code"])
+
+
 def execute(
     names: Sequence[str],
     *,

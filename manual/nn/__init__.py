@@ -1,6 +1,8 @@
 """Modules, with the names, arguments and ``state_dict`` keys of ``torch.nn``."""
 
-from manual.nn import functional, init, utils
+from manual.nn import functional as functional
+from manual.nn import init as init
+from manual.nn import utils as utils
 from manual.nn.activation import *
 from manual.nn.container import *
 from manual.nn.dropout import *
@@ -8,8 +10,4 @@ from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *
 
-from . import activation, container, dropout, linear, loss, module
-
-__all__ = ["functional", "init", "utils"]
-for _part in (activation, container, dropout, linear, loss, module):
-    __all__ += _part.__all__
+__all__ = [name for name in globals() if not name.startswith("_")]

@@ -45,7 +45,7 @@ class Dropout(Module):
             if mask.shape != input.shape:
                 raise ValueError(f"the mask to replay has shape {mask.shape}, the input has shape {input.shape}")
         else:
-            mask = random.default_generator().random(input.shape) >= self.p
+            mask = random.bernoulli(input.shape, 1 - self.p)
         self.last_mask = mask
         result: Tensor = apply(rules.dropout, input, mask, p=self.p)
         return result

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import pkgutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,13 +16,16 @@ _NAME = "gradlock_rules_table"
 
 
 def _table() -> Any:
+    """The package of the table, with every file of it read."""
     if _NAME not in sys.modules:
-        spec = importlib.util.spec_from_file_location(_NAME, Path(__file__).with_name("table.py"))
+        spec = importlib.util.spec_from_file_location(_NAME, Path(__file__).with_name("table") / "__init__.py")
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules[_NAME] = module
         spec.loader.exec_module(module)
+        for family in pkgutil.iter_modules(module.__path__):
+            importlib.import_module(f"{_NAME}.{family.name}")
     return sys.modules[_NAME]
 
 

@@ -1,102 +1,28 @@
-"""The functions of ``torch.nn.functional``, with its names and arguments.
-
-Left out are ``size_average`` and ``reduce``, which torch has deprecated: give what follows them by name.
-"""
+"""Losses as functions. The formulas and their derivations are in :mod:`manual.rules.losses`."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from manual import random, rules
+from manual import rules
 from manual.rules import losses
-from manual.rules.core import Array
-from manual.tensor import Tensor, apply, as_array, lift
+from manual.tensor import Tensor, apply, as_array
 
 __all__ = [
     "binary_cross_entropy",
     "binary_cross_entropy_with_logits",
-    "celu",
     "cross_entropy",
-    "dropout",
-    "elu",
-    "gelu",
-    "glu",
-    "hardshrink",
-    "hardsigmoid",
-    "hardswish",
-    "hardtanh",
     "hinge_loss",
     "huber_loss",
     "kl_div",
     "l1_loss",
-    "leaky_relu",
-    "linear",
-    "log_softmax",
-    "logsigmoid",
-    "mish",
     "mse_loss",
     "multi_margin_loss",
     "nll_loss",
-    "prelu",
-    "relu",
-    "relu6",
-    "selu",
-    "sigmoid",
-    "silu",
     "smooth_l1_loss",
     "soft_margin_loss",
-    "softmax",
-    "softmin",
-    "softplus",
-    "softshrink",
-    "softsign",
     "squared_hinge_loss",
-    "tanh",
-    "tanhshrink",
-    "threshold",
 ]
-
-linear = lift(rules.linear)
-relu = lift(rules.relu)
-relu6 = lift(rules.relu6)
-leaky_relu = lift(rules.leaky_relu)
-elu = lift(rules.elu)
-selu = lift(rules.selu)
-celu = lift(rules.celu)
-gelu = lift(rules.gelu)
-sigmoid = lift(rules.sigmoid)
-logsigmoid = lift(rules.logsigmoid)
-tanh = lift(rules.tanh)
-hardtanh = lift(rules.hardtanh)
-softplus = lift(rules.softplus)
-softsign = lift(rules.softsign)
-silu = lift(rules.silu)
-mish = lift(rules.mish)
-tanhshrink = lift(rules.tanhshrink)
-hardshrink = lift(rules.hardshrink)
-softshrink = lift(rules.softshrink)
-threshold = lift(rules.threshold)
-hardsigmoid = lift(rules.hardsigmoid)
-hardswish = lift(rules.hardswish)
-prelu = lift(rules.prelu)
-glu = lift(rules.glu)
-softmax = lift(rules.softmax)
-log_softmax = lift(rules.log_softmax)
-softmin = lift(rules.softmin)
-
-
-def dropout(
-    input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, mask: Array | None = None
-) -> Tensor:
-    """Zero values with probability ``p`` and scale the others by ``1 / (1 - p)``; ``mask`` replays a given draw."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
-    if not training:
-        return input
-    if mask is None:
-        mask = random.default_generator().random(input.shape) >= p
-    result: Tensor = apply(rules.dropout, input, mask, p=p)
-    return result
 
 
 def _loss(rule: Any, input: Any, target: Any, **options: Any) -> Tensor:

@@ -1,0 +1,1 @@
+"""PyTorch's own test databases, run against the manual wing."""

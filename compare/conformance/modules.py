@@ -1,0 +1,334 @@
+"""Runs samples of PyTorch's test database of modules on both wings, and judges each by its own measured noise.
+
+Every sample is called once, forward and backward, with a random incoming gradient for each floating output. Compared
+are outputs, the gradients of inputs and parameters, and the buffers afterwards. What the reference draws at random is
+recorded and replayed.
+"""
+
+from __future__ import annotations
+
+import copy
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+import manual
+from compare.calls.module import hostile
+from compare.conformance.database import Sample
+from compare.conformance.draws import Drawing
+from compare.conformance.twins import MissingError, manual_module, translated
+from compare.floors import Floor, Spread
+from compare.kinks import Deciding
+from compare.noise import Perturbing
+from compare.rerun import HEADROOM, gap_of
+from torch_ref.recording import leaves, to_array
+
+__all__ = ["Gap", "SampleResult", "conform"]
+
+RUNS = 3
+MORE = 8
+Values = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Gap:
+    """A value in which the wings part: what it is, and by how much, relative and in noise floors."""
+
+    name: str
+    error: float
+    multiple: float
+    text: str = ""
+
+
+@dataclass
+class SampleResult:
+    """What came of one sample.
+
+    Attributes
+    ----------
+    sample : Sample
+    passed : bool
+    gaps : what parts, the worst first
+    multiple : the largest distance in noise floors
+    compared : how many numbers were compared
+    ratio : time of the manual wing over that of torch, forward and backward; ``None`` where not measured
+    problem : what was raised, if the sample could not be run
+    missing : whether the manual wing has no such module
+    """
+
+    sample: Sample
+    passed: bool
+    gaps: list[Gap] = field(default_factory=list)
+    multiple: float = 0.0
+    compared: int = 0
+    ratio: float | None = None
+    problem: str = ""
+    missing: bool = False
+
+
+def conform(sample: Sample, dtype: torch.dtype, training: bool, *, seed: int = 0, timed: bool = False) -> SampleResult:
+    """Run one sample on both wings and compare all that it yields."""
+    reference = _Reference(sample, dtype, training, seed)
+    try:
+        plain = reference.run(drawing := Drawing())
+        drawn = drawing.made
+    except Exception as error:
+        return SampleResult(sample, False, problem=f"torch raised {type(error).__name__}: {error}")
+    try:
+        mine = _Manual(sample, reference, training)
+        actual = mine.run(reference.incoming, drawn)
+    except MissingError as error:
+        return SampleResult(sample, False, problem=str(error), missing=True)
+    except Exception as error:
+        return SampleResult(sample, False, problem=f"manual raised {type(error).__name__}: {error}")
+    gaps = [
+        Gap(name, np.inf, np.inf, "torch has none" if name in actual else "manual has none")
+        for name in {**plain, **actual}
+        if (name in plain) != (name in actual)
+    ]
+    worst, open_names = 0.0, []
+    for name in plain:
+        if name not in actual:
+            continue
+        gap = _mismatch(name, actual[name], plain[name])
+        if gap:
+            gaps.append(gap)
+        elif plain[name].dtype.kind == "f":
+            multiple = _multiple(Spread(plain[name]).floor(), actual[name], plain[name])
+            if multiple > HEADROOM:
+                open_names.append(name)
+            else:
+                worst = max(worst, multiple)
+    if open_names:
+        floors = reference.floors(plain, RUNS)
+        if any(_multiple(floors[name], actual[name], plain[name]) > HEADROOM for name in open_names):
+            floors = reference.floors(plain, MORE)
+        for name in open_names:
+            multiple = _multiple(floors[name], actual[name], plain[name])
+            worst = max(worst, multiple)
+            if not multiple <= HEADROOM:
+                scale = float(np.max(np.abs(plain[name]), initial=0.0))
+                gap_size = gap_of(actual[name], plain[name])
+                gaps.append(Gap(name, gap_size / scale if scale else np.inf, multiple))
+    gaps.sort(key=lambda gap: -gap.multiple)
+    result = SampleResult(sample, not gaps, gaps, worst, sum(value.size for value in plain.values()))
+    if not result.compared:
+        result.passed, result.problem = False, "nothing was compared"
+    if timed:
+        result.ratio = _ratio(lambda: mine.run(reference.incoming, drawn), reference.run)
+    return result
+
+
+def _mismatch(name: str, actual: np.ndarray, expected: np.ndarray) -> Gap | None:
+    """What makes two values incomparable, or whole numbers that differ."""
+    if actual.shape != expected.shape:
+        return Gap(name, np.inf, np.inf, f"shape {actual.shape}, torch {expected.shape}")
+    if actual.dtype != expected.dtype:
+        return Gap(name, np.inf, np.inf, f"dtype {actual.dtype}, torch {expected.dtype}")
+    if expected.dtype.kind != "f" and not np.array_equal(actual, expected):
+        return Gap(name, np.inf, np.inf, f"{int((actual != expected).sum())} of {expected.size} differ")
+    return None
+
+
+def _multiple(floor: Floor, actual: np.ndarray, expected: np.ndarray) -> float:
+    gap = gap_of(actual, expected)
+    return floor.multiple(actual, expected, gap, same_rows=True, here=True) if gap else 0.0
+
+
+def _ratio(mine: Callable[[], Any], theirs: Callable[[], Any]) -> float:
+    """The least time of the manual wing over the least time of torch, taken in turn."""
+    times: tuple[list[float], list[float]] = ([], [])
+    for _ in range(5):
+        for function, found in zip((mine, theirs), times, strict=True):
+            start = time.perf_counter()
+            function()
+            found.append(time.perf_counter() - start)
+    return min(times[0]) / min(times[1])
+
+
+class _Reference:
+    """One sample as PyTorch runs it; every run starts from the same parameters, buffers and random state."""
+
+    def __init__(self, sample: Sample, dtype: torch.dtype, training: bool, seed: int):
+        self._sample = sample
+        self._dtype = dtype
+        self._seed = seed
+        torch.manual_seed(seed)
+        arguments, options = copy.deepcopy((sample.arguments, sample.options))
+        module = getattr(torch.nn, sample.module)(*arguments, **options).to(dtype)
+        module.train(training)
+        if any(torch.nn.parameter.is_lazy(p) for p in [*module.parameters(), *module.buffers()]):
+            with torch.no_grad():
+                module(*_detached(sample.inputs), **_detached(sample.keywords))
+        self.module = module
+        with torch.no_grad():  # no parameter keeps a default that hides a mistake (weights of one, biases of zero)
+            for parameter in module.parameters():
+                if parameter.numel() and bool((parameter == parameter.flatten()[0]).all()):
+                    parameter.add_(0.3 * torch.randn_like(parameter))
+        self.state = {name: to_array(value).copy() for name, value in module.state_dict().items()}
+        self.incoming: dict[str, np.ndarray] = {}
+
+    def run(self, *modes: Any, double: bool = False) -> Values:
+        """One forward and backward pass under dispatch modes; returns all that is to be compared."""
+        module, sample = self.module, self._sample
+        module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in self.state.items()})
+        if double:
+            module = copy.deepcopy(module).double()
+        module.zero_grad(set_to_none=True)
+        entering: dict[str, torch.Tensor] = {}
+        inputs = _entered(sample.inputs, "input", entering, double)
+        keywords = _entered(sample.keywords, "input", entering, double)
+        torch.manual_seed(self._seed)
+        with _Stack(modes), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            output = module(*inputs, **keywords)
+            outputs = dict(leaves(output, "output"))
+            roots = {label: tensor for label, tensor in outputs.items() if tensor.requires_grad}
+            generator = np.random.default_rng([self._seed, sample.number])
+            seeds = []
+            for label, tensor in roots.items():
+                if label not in self.incoming:
+                    self.incoming[label] = hostile(tuple(tensor.shape), to_array(tensor).dtype, generator)
+                seeds.append(torch.from_numpy(self.incoming[label]).to(tensor.dtype))
+            if roots:
+                torch.autograd.backward(list(roots.values()), seeds)
+        found = {label: to_array(tensor).copy() for label, tensor in outputs.items()}
+        for label, tensor in entering.items():
+            if tensor.grad is not None:
+                found[f"{label} gradient"] = to_array(tensor.grad).copy()
+        for name, parameter in module.named_parameters():
+            if parameter.grad is not None:
+                found[f"{name} gradient"] = to_array(parameter.grad).copy()
+        for name, buffer in module.named_buffers():
+            found[f"{name} buffer"] = to_array(buffer).copy()
+        return found
+
+    def floors(self, plain: Values, runs: int) -> dict[str, Floor]:
+        """How far perturbed reruns of this sample lie apart, value by value."""
+        spreads = {name: Spread(value) for name, value in plain.items() if value.dtype.kind == "f"}
+        deciding = Deciding()
+        self.run(deciding)
+        reruns = [self.run(Perturbing(self._seed * 101 + n, 1.0, deciding.made)) for n in range(runs)]
+        if self._dtype is not torch.float64:
+            reruns.append(self.run(double=True))
+        for rerun in reruns:
+            for name, value in rerun.items():
+                if name in spreads and spreads[name].plain.shape == value.shape:
+                    spreads[name].add(value)
+        return {name: spread.floor() for name, spread in spreads.items()}
+
+
+class _Manual:
+    """The same sample on the manual wing."""
+
+    def __init__(self, sample: Sample, reference: _Reference, training: bool):
+        self._sample = sample
+        self._state = reference.state
+        dtype = np.float64 if reference._dtype is torch.float64 else np.float32
+        self.module = manual_module(sample.module, sample.arguments, sample.options).to(dtype)
+        self.module.train(training)
+        self.inputs = translated(_detached(sample.inputs))
+        self.keywords = translated(_detached(sample.keywords))
+        if (
+            any(value is None or value.size == 0 for value in self.module.state_dict().values())
+            or getattr(self.module, "has_uninitialized_params", lambda: False)()
+        ):
+            with manual.no_grad():
+                self.module(*self.inputs, **self.keywords)
+            self.module.to(dtype)
+
+    def run(self, incoming: Values, drawn: list[np.ndarray]) -> Values:
+        module, sample = self.module, self._sample
+        module.load_state_dict({name: value.copy() for name, value in self._state.items()})
+        module.zero_grad()
+        entering: dict[str, Any] = {}
+        inputs = _mine_entered(self.inputs, sample.inputs, "input", entering)
+        keywords = _mine_entered(self.keywords, sample.keywords, "input", entering)
+        with manual.random.replaying(drawn):
+            output = module(*inputs, **keywords)
+        outputs = dict(_mine_leaves(output, "output"))
+        roots = {label: tensor for label, tensor in outputs.items() if tensor.requires_grad and label in incoming}
+        if roots:
+            manual.autograd.backward(list(roots.values()), [incoming[label] for label in roots])
+        found = {label: np.array(tensor.data) for label, tensor in outputs.items()}
+        for label, tensor in entering.items():
+            if tensor.grad is not None:
+                found[f"{label} gradient"] = np.array(tensor.grad)
+        for name, parameter in module.named_parameters():
+            if parameter.grad is not None:
+                found[f"{name} gradient"] = np.array(parameter.grad)
+        for name, buffer in module.named_buffers():
+            found[f"{name} buffer"] = np.array(buffer)
+        return found
+
+
+class _Stack:
+    """Several dispatch modes, entered one after the other."""
+
+    def __init__(self, modes: tuple[Any, ...]):
+        self._modes = modes
+
+    def __enter__(self) -> None:
+        for mode in self._modes:
+            mode.__enter__()
+
+    def __exit__(self, *raised: Any) -> None:
+        for mode in reversed(self._modes):
+            mode.__exit__(*raised)
+
+
+def _detached(value: Any) -> Any:
+    """The same structure with tensors that require no gradient."""
+    if isinstance(value, torch.Tensor):
+        return value.detach()
+    if type(value) in (tuple, list):
+        return type(value)(_detached(item) for item in value)
+    if type(value) is dict:
+        return {key: _detached(item) for key, item in value.items()}
+    return value
+
+
+def _entered(value: Any, label: str, entering: dict[str, torch.Tensor], double: bool) -> Any:
+    """The same structure with fresh leaves, those that require a gradient noted by label."""
+    if isinstance(value, torch.Tensor):
+        fresh = value.detach().clone()
+        if double and fresh.is_floating_point():
+            fresh = fresh.double()
+        if not value.requires_grad:
+            return fresh
+        entering[label] = fresh.requires_grad_()
+        return fresh.clone()  # so that a module may work in place
+    if type(value) in (tuple, list):
+        return type(value)(_entered(item, f"{label}.{i}", entering, double) for i, item in enumerate(value))
+    if type(value) is dict:
+        return {key: _entered(item, f"{label}.{key}", entering, double) for key, item in value.items()}
+    return value
+
+
+def _mine_entered(value: Any, like: Any, label: str, entering: dict[str, Any]) -> Any:
+    if isinstance(like, torch.Tensor):
+        tensor = manual.tensor(value.copy(), requires_grad=like.requires_grad)
+        if like.requires_grad:
+            entering[label] = tensor
+        return tensor
+    if type(like) in (tuple, list):
+        return type(like)(
+            _mine_entered(item, other, f"{label}.{i}", entering)
+            for i, (item, other) in enumerate(zip(value, like, strict=True))
+        )
+    if type(like) is dict:
+        return {key: _mine_entered(value[key], other, f"{label}.{key}", entering) for key, other in like.items()}
+    return value
+
+
+def _mine_leaves(value: Any, label: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, manual.Tensor):
+        yield label, value
+    elif isinstance(value, (tuple, list)):
+        for index, item in enumerate(value):
+            yield from _mine_leaves(item, f"{label}.{index}")

@@ -1,0 +1,11 @@
+"""The functions of ``torch.nn.functional``, with its names and arguments.
+
+Left out are ``size_average`` and ``reduce``, which torch has deprecated: give what follows them by name.
+"""
+
+from manual.nn.functional.activation import *
+from manual.nn.functional.dropout import *
+from manual.nn.functional.linear import *
+from manual.nn.functional.loss import *
+
+__all__ = [name for name in globals() if not name.startswith("_")]

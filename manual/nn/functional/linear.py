@@ -1,0 +1,12 @@
+"""Linear maps as functions."""
+
+from __future__ import annotations
+
+from manual import rules
+from manual.tensor import lift
+
+__all__ = [
+    "linear",
+]
+
+linear = lift(rules.linear)
