@@ -5,7 +5,11 @@ from manual.nn import init as init
 from manual.nn import utils as utils
 from manual.nn.activation import *
 from manual.nn.container import *
+from manual.nn.convolution import *
 from manual.nn.dropout import *
+from manual.nn.folding import *
+from manual.nn.lazy import *
+from manual.nn.lazy_convolution import *
 from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *

@@ -9,10 +9,11 @@ import numpy as np
 
 from manual import rules
 from manual.nn import init
+from manual.nn.lazy import LazyModuleMixin, UninitializedParameter
 from manual.nn.module import Module, Parameter
 from manual.tensor import DEFAULT_DTYPE, Tensor, apply
 
-__all__ = ["Identity", "Linear"]
+__all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]
 
 
 class Identity(Module):
@@ -56,3 +57,80 @@ class Linear(Module):
 
     def extra_repr(self) -> str:
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
+
+
+class LazyLinear(LazyModuleMixin, Linear):
+    """A :class:`Linear` that takes ``in_features`` from the last axis of its first input, and then is one."""
+
+    cls_to_become = Linear
+    weight: Any
+    bias: Any
+
+    def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
+        super().__init__(0, 0, False)
+        self.out_features = out_features
+        self.weight = UninitializedParameter(dtype=dtype)
+        if bias:
+            self.bias = UninitializedParameter(dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        if self.in_features and not self.has_uninitialized_params():
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Any) -> None:
+        if self.has_uninitialized_params():
+            self.in_features = input.shape[-1]
+            self.weight.materialize((self.out_features, self.in_features))
+            if self.bias is not None:
+                self.bias.materialize((self.out_features,))
+            self.reset_parameters()
+        if not self.in_features:
+            self.in_features = self.weight.shape[-1]
+
+
+class Bilinear(Module):
+    """``y_o = x1^T W_o x2 + b_o``: every output weighs all products of a feature of one input and one of the other.
+
+    Shapes: inputs ``(*, in1_features)`` and ``(*, in2_features)``, ``weight (out_features, in1_features,
+    in2_features)``, ``bias (out_features,)``, output ``(*, out_features)``. Both start uniform in
+    ``+-1/sqrt(in1_features)``.
+    """
+
+    def __init__(
+        self,
+        in1_features: int,
+        in2_features: int,
+        out_features: int,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ):
+        super().__init__()
+        if in1_features <= 0:
+            raise ValueError(f"in1_features must be > 0, but got (in1_features={in1_features})")
+        self.in1_features = in1_features
+        self.in2_features = in2_features
+        self.out_features = out_features
+        self.weight = Parameter(np.empty((out_features, in1_features, in2_features), dtype or DEFAULT_DTYPE))
+        if bias:
+            self.bias = Parameter(np.empty(out_features, dtype or DEFAULT_DTYPE))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        bound = 1 / math.sqrt(self.in1_features)
+        init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, input1: Tensor, input2: Tensor) -> Tensor:
+        parameters = self._parameters
+        result: Tensor = apply(rules.bilinear, input1, input2, parameters["weight"], parameters["bias"])
+        return result
+
+    def extra_repr(self) -> str:
+        return (
+            f"in1_features={self.in1_features}, in2_features={self.in2_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -252,6 +252,8 @@ class Module:
         RuntimeError
             For shapes that do not fit and, if ``strict``, for missing or unexpected keys. Nothing is copied then.
         """
+        for path, module in self.named_modules():
+            module._before_loading(state_dict, f"{path}." if path else "")
         own = self.state_dict()
         missing = [name for name in own if name not in state_dict]
         unexpected = [name for name in state_dict if name not in own]
@@ -272,6 +274,9 @@ class Module:
         for name, value in values.items():
             own[name][...] = value
         return missing, unexpected
+
+    def _before_loading(self, state_dict: Mapping[str, Any], prefix: str) -> None:
+        """What a subclass does before its values (``state_dict[prefix + name]``) are replaced; nothing here."""
 
     def train(self, mode: bool = True) -> Self:
         """Set training (or, with ``False``, evaluation) mode in the whole tree."""

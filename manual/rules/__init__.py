@@ -5,11 +5,14 @@ What a rule promises is written in ``manual.rules.core``. The losses are in ``ma
 
 from manual.rules.activation import *
 from manual.rules.arithmetic import *
+from manual.rules.bilinear import *
 from manual.rules.comparison import *
 from manual.rules.contraction import *
+from manual.rules.convolution import *
 from manual.rules.dropout import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *
+from manual.rules.folding import *
 from manual.rules.identity import *
 from manual.rules.indexing import *
 from manual.rules.joining import *

@@ -4,7 +4,9 @@ Left out are ``size_average`` and ``reduce``, which torch has deprecated: give w
 """
 
 from manual.nn.functional.activation import *
+from manual.nn.functional.convolution import *
 from manual.nn.functional.dropout import *
+from manual.nn.functional.folding import *
 from manual.nn.functional.linear import *
 from manual.nn.functional.loss import *
 

@@ -6,7 +6,9 @@ from manual import rules
 from manual.tensor import lift
 
 __all__ = [
+    "bilinear",
     "linear",
 ]
 
+bilinear = lift(rules.bilinear)
 linear = lift(rules.linear)

@@ -11,7 +11,7 @@ import pytest
 
 from manual import rules
 
-HELPERS = {"core", "masking"}
+HELPERS = {"convolution_shapes", "core", "masking"}
 
 
 def exported_rules() -> set[str]:
