@@ -118,7 +118,7 @@ class LazyModuleMixin(Module):
             if self.has_uninitialized_params():
                 raise RuntimeError(f"module {type(self).__name__} has not been fully initialized")
             if self.cls_to_become is not None:
-                self.__class__ = self.cls_to_become  # type: ignore[assignment]
+                object.__setattr__(self, "__class__", self.cls_to_become)  # no attribute of the module
             else:
                 state["_inferred"] = True
         return Module.__call__(self, *args, **kwargs)

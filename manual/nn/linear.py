@@ -84,8 +84,13 @@ class LazyLinear(LazyModuleMixin, Linear):
             if self.bias is not None:
                 self.bias.materialize((self.out_features,))
             self.reset_parameters()
-        if not self.in_features:
-            self.in_features = self.weight.shape[-1]
+        if not self.in_features:  # a state_dict brought the shapes
+            self.in_features = input.shape[-1]
+            if self.in_features != self.weight.shape[-1]:
+                raise AssertionError(
+                    f"The in_features inferred from input: {self.in_features} is not equal to in_features from "
+                    f"self.weight: {self.weight.shape[-1]}"
+                )
 
 
 class Bilinear(Module):

@@ -79,7 +79,8 @@ for name, x, options in (
 ):
     SAME_WORDS[f"fold {name}"] = ((rules.fold, functional.fold), (x,), options)
 shuffle, unshuffle, deal = (
-    (getattr(rules, name), getattr(functional, name)) for name in ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
+    (getattr(rules, name), getattr(functional, name))
+    for name in ("pixel_shuffle", "pixel_unshuffle", "channel_shuffle")
 )
 SAME_WORDS |= {
     "shuffle axes": (shuffle, (draw(4, 3),), {"upscale_factor": 2}),
@@ -126,7 +127,10 @@ def test_padding_that_is_larger_than_the_input_is_refused_by_a_border() -> None:
     from manual.rules.convolution import _bordered
 
     x = draw(1, 1, 3)
-    for mode, width, message in (("reflect", 3, "should be less than"), ("circular", 4, "wrapping around more than once")):
+    for mode, width, message in (
+        ("reflect", 3, "should be less than"),
+        ("circular", 4, "wrapping around more than once"),
+    ):
         with pytest.raises(RuntimeError, match=message):
             functional.pad(torch.from_numpy(x), (0, width), mode=mode)
         with pytest.raises(RuntimeError, match=message):
