@@ -284,13 +284,11 @@ class ConvTranspose1d(_ConvTranspose):
     """The transpose of :class:`Conv1d`: every element of the input stamps a kernel into the output.
 
     Shapes: input ``(N, in_channels, L)`` or ``(in_channels, L)``, ``weight (in_channels, out_channels / groups, K)``,
-    ``bias (out_channels,)``, output ``(N, out_channels, L')``. Both start uniform in ``+-1/sqrt(fan_in)``.
+    ``bias (out_channels,)``, output ``(N, out_channels, L')``. Where outputs of several lengths would be convolved to
+    the input's length, ``output_padding``, or ``output_size`` in the call, chooses one.
 
-    Where several lengths would be convolved to that of the input, ``output_padding`` or the argument ``output_size`` of
-    the call chooses one.
-
-    Convention: as in torch, ``fan_in`` is taken from the weight's second axis, and so is
-    ``out_channels / groups * K``.
+    Convention: both parameters start uniform in ``+-1/sqrt(out_channels / groups * K)``. torch reads off the weight's
+    second axis what it calls the fan in, and here that axis has the outputs.
     """
 
     axes = 1

@@ -78,6 +78,7 @@ case(
     note="elements that no window sees",
     **conv1d,
 )
+case("conv_nd", normal(2, 2, 3), normal(3, 2, 1), stride=2, padding=1, note="as many windows as elements", **conv1d)
 case("conv_nd", normal(0, 2, 5), normal(3, 2, 2), normal(3), note="no samples", **conv1d)
 
 # -- transposed convolution --------------------------------------------------------------------------------------------
