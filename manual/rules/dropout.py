@@ -29,7 +29,7 @@ def dropout(input: Any, mask: Any, *, p: float = 0.5) -> tuple[Array, Pullback]:
 
     Convention: at ``p = 1`` everything is dropped and the value is 0, not 0 / 0, as in torch.
     """
-    _check_probability(p)
+    check_probability(p)
     scale = mask.astype(input.dtype)
     if p == 1:
         scale *= 0
@@ -60,7 +60,7 @@ def alpha_dropout(input: Any, mask: Any, *, p: float = 0.5) -> tuple[Array, Pull
 
     Convention: at ``p = 1`` the value is 0 everywhere, as in torch, not the infinite ``a`` times 0.
     """
-    _check_probability(p)
+    check_probability(p)
     scale = mask.astype(input.dtype)
     if p == 1:
         scale *= 0
@@ -79,6 +79,6 @@ def alpha_dropout(input: Any, mask: Any, *, p: float = 0.5) -> tuple[Array, Pull
     return value, alpha_dropout_pullback
 
 
-def _check_probability(p: float) -> None:
+def check_probability(p: float) -> None:
     if not 0 <= p <= 1:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
