@@ -10,5 +10,6 @@ from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *
 from manual.nn.normalization import *
+from manual.nn.parameter_container import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
