@@ -6,6 +6,7 @@ from manual.nn import utils as utils
 from manual.nn.activation import *
 from manual.nn.container import *
 from manual.nn.dropout import *
+from manual.nn.lazy_normalization import *
 from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *

@@ -39,7 +39,9 @@ class _Numbered(Module):
     def __setitem__(self, index: int, module: Module | None) -> None:
         name = self._name(index)
         if not (module is None or isinstance(module, Module)):
-            raise TypeError(f"cannot assign {type(module).__name__!r} as child module {name!r} (Module or None expected)")
+            raise TypeError(
+                f"cannot assign {type(module).__name__!r} as child module {name!r} (Module or None expected)"
+            )
         self._modules[name] = module
 
     def __delitem__(self, index: int | slice) -> None:

@@ -43,7 +43,7 @@ class _Affine(Module):
                 parameter.data.fill(value)
 
 
-class _ChannelNorm(_Affine):
+class ChannelNorm(_Affine):
     """What batch and instance norm share: parameters and running statistics, one of each for every channel."""
 
     _axes: tuple[int, ...]
@@ -93,7 +93,7 @@ class _ChannelNorm(_Affine):
         )
 
 
-class _BatchNorm(_ChannelNorm):
+class _BatchNorm(ChannelNorm):
     """Normalises every channel over the batch and space: :func:`manual.rules.batch_norm`.
 
     Shapes: input and output ``(N, C, *)``, ``weight``, ``bias``, ``running_mean`` and ``running_var`` ``(C,)``,
@@ -151,7 +151,7 @@ class BatchNorm3d(_BatchNorm):
     _axes = (5,)
 
 
-class _InstanceNorm(_ChannelNorm):
+class _InstanceNorm(ChannelNorm):
     """Normalises every channel of every sample over space: :func:`manual.rules.instance_norm`.
 
     Shapes: input and output ``(N, C, *)``, or ``(C, *)`` for one sample. In evaluation the sample's own statistics

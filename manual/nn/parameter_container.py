@@ -164,7 +164,7 @@ class ParameterDict(_Values):
         return ((key, self[key]) for key in self._keys)
 
     def get(self, key: str, default: Any = None) -> Any:
-        return self[key] if key in self else default
+        return self[key] if key in self._keys else default
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """The value of a key, which is put there if there is none."""
@@ -237,7 +237,9 @@ def pairs(source: Any, container: str, *, alphabetical: bool = False) -> list[tu
     found = []
     for number, pair in enumerate(source):
         if not isinstance(pair, Iterable):
-            raise TypeError(f"{container} update sequence element #{number} should be Iterable; is{type(pair).__name__}")
+            raise TypeError(
+                f"{container} update sequence element #{number} should be Iterable; is{type(pair).__name__}"
+            )
         pair = tuple(pair)
         if len(pair) != 2:
             raise ValueError(f"{container} update sequence element #{number} has length {len(pair)}; 2 is required")

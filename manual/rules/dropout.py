@@ -1,8 +1,8 @@
 """Dropout with a given mask.
 
 A mask is 1 (or True) where an element is kept and 0 where it is dropped. It has the shape of the input, or length 1
-along the axes on which all elements share their fate: ``(N, C, 1, 1)`` drops whole channels. It is given, never drawn: a
-comparison replays the mask of the reference.
+along the axes on which all elements share their fate: ``(N, C, 1, 1)`` drops whole channels. It is given, never drawn:
+a comparison replays the mask of the reference.
 """
 
 from __future__ import annotations

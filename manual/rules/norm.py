@@ -76,7 +76,7 @@ def normalize(x: Any, *, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> tu
     ``x``. For ``p = 2``, ``dn = y · dx``, and the gradient is ``(g - y Σ g y) / n``: ``g`` without its part along the
     vector, whose length cannot change.
 
-    Convention: below ``eps`` the norm is a constant, and the gradient ``g / eps``; at ``eps`` exactly it still is a norm.
+    Convention: below ``eps`` the divisor is a constant, and the gradient ``g / eps``; at ``eps`` exactly the norm.
     """
     axes = reduce_axes(dim, x.ndim)
     length, norm_pullback = norm(x, p=p, dim=dim, keepdim=True)

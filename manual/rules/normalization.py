@@ -2,7 +2,8 @@
 
 The rules differ in the set over which the statistics are taken: batch norm takes one channel of all samples, group norm
 a group of channels of one sample (instance norm: a single channel), layer norm (``manual.rules.layer_normalization``)
-the last axes. The derivation is one. With ``n`` elements in a set, ``m`` their mean, ``v`` their biased variance and ``r = 1 / sqrt(v + eps)``::
+the last axes. The derivation is one. With ``n`` elements in a set, ``m`` their mean, ``v`` their biased variance and
+``r = 1 / sqrt(v + eps)``::
 
     x̂ = (x - m) r,    dx̂ = r (dx - dm) - x̂ r² dv / 2,    dm = Σ dx / n,    dv = 2 Σ (x - m) dx / n
 
@@ -162,9 +163,7 @@ def instance_norm(
         return _by_constants(input, weight, bias, running_mean, running_var, eps)
     size = math.prod(input.shape[2:])
     if size == 1:
-        raise ValueError(
-            f"Expected more than 1 spatial element when training, got input size {list(input.shape)}"
-        )
+        raise ValueError(f"Expected more than 1 spatial element when training, got input size {list(input.shape)}")
     value, pullback, mean, var = _by_groups(input, weight, bias, input.shape[1], eps)
     if running_mean is not None and running_var is not None and input.size:
         _follow(running_mean, np.add.reduce(mean, axis=0) / len(mean), momentum)
@@ -261,9 +260,7 @@ def _follow(running: Array, observed: Array, momentum: float) -> None:
     running += (momentum * observed).astype(running.dtype, copy=False)
 
 
-def _by_constants(
-    input: Array, weight: Any, bias: Any, mean: Array, var: Array, eps: float
-) -> tuple[Array, Pullback]:
+def _by_constants(input: Array, weight: Any, bias: Any, mean: Array, var: Array, eps: float) -> tuple[Array, Pullback]:
     """Normalise by given statistics: an affine map of every channel."""
     rows = _rows(input)
     centre = mean.astype(input.dtype, copy=False)[:, np.newaxis].copy()
@@ -283,9 +280,7 @@ def _by_constants(
     return value.reshape(input.shape), affine_pullback
 
 
-def _by_groups(
-    input: Array, weight: Any, bias: Any, groups: int, eps: float
-) -> tuple[Array, Pullback, Array, Array]:
+def _by_groups(input: Array, weight: Any, bias: Any, groups: int, eps: float) -> tuple[Array, Pullback, Array, Array]:
     """Normalise groups of channels; also returns their means and biased variances ``(N, groups)``."""
     samples, channels = input.shape[:2]
     space = math.prod(input.shape[2:])
