@@ -28,6 +28,7 @@ class Drawing(TorchDispatchMode):
         name = name_of(func)
         if name in _IN_PLACE or name in _RESULT:
             self.made.append(to_array(out).copy())
-        elif name in ("rrelu_with_noise", "rrelu_with_noise_"):  # the noise is an argument that it fills
+        elif name in ("rrelu_with_noise", "rrelu_with_noise_") and len(args) > 4 and args[4]:
+            # the noise is an argument that it fills, in training only; a default of False is not among the arguments
             self.made.append(to_array(args[1]).copy())
         return out

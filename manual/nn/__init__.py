@@ -10,8 +10,11 @@ from manual.nn.dropout import *
 from manual.nn.folding import *
 from manual.nn.lazy import *
 from manual.nn.lazy_convolution import *
+from manual.nn.lazy_normalization import *
 from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *
+from manual.nn.normalization import *
+from manual.nn.parameter_container import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from manual import rules
+from manual.nn.functional import activation as functional
 from manual.nn.module import Module, Parameter
 from manual.tensor import DEFAULT_DTYPE, Tensor, apply
 
@@ -28,11 +29,13 @@ __all__ = [
     "LogSoftmax",
     "Mish",
     "PReLU",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "SiLU",
     "Sigmoid",
     "Softmax",
+    "Softmax2d",
     "Softmin",
     "Softplus",
     "Softshrink",
@@ -92,6 +95,25 @@ class LeakyReLU(_Activation):
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False):
         super().__init__(negative_slope=negative_slope, inplace=inplace)
+
+
+class RReLU(Module):
+    """``x`` where positive, ``r x`` elsewhere, with ``r`` drawn between ``lower`` and ``upper`` in training.
+
+    In evaluation ``r`` is halfway between the two. See :func:`manual.rules.rrelu`.
+    """
+
+    def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False):
+        super().__init__()
+        self.lower = lower
+        self.upper = upper
+        self.inplace = inplace
+
+    def forward(self, input: Tensor) -> Tensor:
+        return functional.rrelu(input, self.lower, self.upper, self.training)
+
+    def extra_repr(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
 
 
 class ELU(_Activation):
@@ -269,6 +291,22 @@ class Softmax(_Activation):
         super().__init__(dim=dim)
 
 
+class Softmax2d(Module):
+    """Softmax over the channels of every pixel of ``(N, C, H, W)`` or ``(C, H, W)``. See :func:`manual.rules.softmax`.
+
+    Raises
+    ------
+    ValueError
+        If the input has another number of axes.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if input.ndim not in (3, 4):
+            raise ValueError(f"Softmax2d: expected input to be 3D or 4D, got {input.ndim}D instead")
+        result: Tensor = apply(rules.softmax, input, dim=-3)
+        return result
+
+
 class LogSoftmax(_Activation):
     """The logarithm of the softmax along ``dim``."""
 
@@ -302,7 +340,11 @@ class PReLU(Module):
         super().__init__()
         self.num_parameters = num_parameters
         self.init = init
-        self.weight = Parameter(np.full(num_parameters, init, dtype or DEFAULT_DTYPE))
+        self.weight = Parameter(np.empty(num_parameters, dtype or DEFAULT_DTYPE))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        self.weight.data.fill(self.init)
 
     def forward(self, input: Tensor) -> Tensor:
         result: Tensor = apply(rules.prelu, input, self.weight)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Self
 
+import numpy as np
+
 from manual import rules
-from manual.nn.module import Module, Parameter
+from manual.nn.module import Module
+from manual.nn.parameter_container import pairs
+from manual.rules.core import reduce_axes
 from manual.tensor import Tensor, apply
 
-__all__ = ["Flatten", "ModuleDict", "ModuleList", "ParameterList", "Sequential", "Unflatten"]
+__all__ = ["Flatten", "ModuleDict", "ModuleList", "Sequential", "Unflatten"]
 
 
 class _Numbered(Module):
@@ -31,8 +36,13 @@ class _Numbered(Module):
             return self._sliced(dict(list(self._modules.items())[index]))
         return self._modules[self._name(index)]
 
-    def __setitem__(self, index: int, module: Module) -> None:
-        self._modules[self._name(index)] = _module(module)
+    def __setitem__(self, index: int, module: Module | None) -> None:
+        name = self._name(index)
+        if not (module is None or isinstance(module, Module)):
+            raise TypeError(
+                f"cannot assign {type(module).__name__!r} as child module {name!r} (Module or None expected)"
+            )
+        self._modules[name] = module
 
     def __delitem__(self, index: int | slice) -> None:
         names = list(self._modules)[index] if isinstance(index, slice) else [self._name(index)]
@@ -52,25 +62,20 @@ class _Numbered(Module):
     def _renumber(self, modules: Iterable[Module]) -> None:
         self.__dict__["_modules"] = {str(number): module for number, module in enumerate(modules)}
 
-    def append(self, module: Module) -> Self:
+    def __dir__(self) -> Iterable[str]:
+        return [name for name in super().__dir__() if not name.isdigit()]
+
+    def append(self, module: Module | None) -> Self:
         self.add_module(str(len(self)), _module(module))
         return self
 
-    def extend(self, modules: Iterable[Module]) -> Self:
+    def extend(self, modules: Iterable[Module | None]) -> Self:
+        if not isinstance(modules, Iterable):
+            raise TypeError(
+                f"{type(self).__name__}.extend should be called with an iterable, but got {type(modules).__name__}"
+            )
         for module in list(modules):
             self.append(module)
-        return self
-
-    __iadd__ = extend
-
-    def __add__(self, other: Iterable[Module]) -> Self:
-        return type(self)().extend(self).extend(other)
-
-    def insert(self, index: int, module: Module) -> Self:
-        """Put a module before position ``index``; those behind it move on by one."""
-        children = list(self)
-        children.insert(index, _module(module))
-        self._renumber(children)
         return self
 
     def pop(self, key: int) -> Any:
@@ -83,7 +88,8 @@ class _Numbered(Module):
 class Sequential(_Numbered):
     """Passes its input through its children, one after the other.
 
-    Takes modules, or one ``OrderedDict`` that names them. Indices and slices give modules and shorter ``Sequential`` s.
+    Takes modules, or one ``OrderedDict`` that names them. Indices and slices give modules and shorter ``Sequential`` s;
+    ``2 * model`` goes through the same children twice.
     """
 
     def __init__(self, *args: Any):
@@ -97,12 +103,53 @@ class Sequential(_Numbered):
     def _sliced(self, children: dict[str, Module]) -> Sequential:
         return type(self)(OrderedDict(children))
 
-    def _renumber(self, modules: Iterable[Module]) -> None:
-        modules = list(modules)
-        if all(name.isdecimal() for name in self._modules):
-            super()._renumber(modules)
-        elif len(modules) > len(self):
+    def __add__(self, other: Sequential) -> Self:
+        return type(self)().extend(self).extend(_sequential(other))
+
+    def __iadd__(self, other: Sequential) -> Self:
+        return self.extend(_sequential(other))
+
+    def __mul__(self, other: int) -> Self:
+        return type(self)().extend(list(self) * self._times(other))
+
+    __rmul__ = __mul__
+
+    def __imul__(self, other: int) -> Self:
+        return self.extend(list(self) * (self._times(other) - 1))
+
+    def _times(self, factor: int) -> int:
+        if not isinstance(factor, int):
+            raise TypeError(f"unsupported operand type(s) for *: {type(self)} and {type(factor)}")
+        if factor <= 0:
+            raise ValueError(f"Non-positive multiplication factor {factor} for {type(self)}")
+        return factor
+
+    def insert(self, index: int, module: Module) -> Self:
+        """Put a module before position ``index``; those behind it move on by one.
+
+        Raises
+        ------
+        AssertionError
+            If it is no module, as in torch.
+        IndexError
+            If there is no such position.
+        ValueError
+            If one behind it has a name of its own.
+        """
+        if not isinstance(module, Module):
+            raise AssertionError(f"module should be of type: {Module}")
+        count = len(self)
+        if not -count <= index <= count:
+            raise IndexError(f"Index out of range: {index}")
+        names, children = list(self._modules), list(self)
+        at = index if index >= 0 else index + count
+        if names[at:] != [str(number) for number in range(at, count)]:
             raise ValueError("a module cannot be inserted among named ones")
+        for name in names[at:]:
+            del self._modules[name]
+        for child in [module, *children[at:]]:
+            self.append(child)
+        return self
 
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():
@@ -115,10 +162,23 @@ class ModuleList(_Numbered):
 
     def __init__(self, modules: Iterable[Module] | None = None):
         super().__init__()
-        self.extend(modules or ())
+        if modules is not None:
+            self.extend(modules)
 
     def _sliced(self, children: dict[str, Module]) -> ModuleList:
         return type(self)(children.values())
+
+    def __add__(self, other: Iterable[Module]) -> Self:
+        return type(self)().extend(self).extend(other)
+
+    def __iadd__(self, other: Iterable[Module]) -> Self:
+        return self.extend(other)
+
+    def insert(self, index: int, module: Module) -> None:
+        """Put a module before position ``index``, as ``list.insert`` does; those behind it move on by one."""
+        children = list(self)
+        children.insert(index, _module(module))
+        self._renumber(children)
 
     def __repr__(self) -> str:
         """Runs of equal children on one line, as in torch."""
@@ -145,7 +205,8 @@ class ModuleDict(Module):
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None):
         super().__init__()
-        self.update(modules or {})
+        if modules is not None:
+            self.update(modules)
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -153,8 +214,8 @@ class ModuleDict(Module):
     def __getitem__(self, key: str) -> Any:
         return self._modules[key]
 
-    def __setitem__(self, key: str, module: Module) -> None:
-        self._modules[key] = _module(module)
+    def __setitem__(self, key: str, module: Module | None) -> None:
+        self.add_module(key, _module(module))
 
     def __delitem__(self, key: str) -> None:
         del self._modules[key]
@@ -175,7 +236,14 @@ class ModuleDict(Module):
         return self._modules.items()
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
-        for name, module in dict(modules).items():
+        """Put in what a mapping or pairs of names and modules hold.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If it is neither.
+        """
+        for name, module in pairs(modules, type(self).__name__):
             self[name] = module
 
     def pop(self, key: str) -> Any:
@@ -186,40 +254,15 @@ class ModuleDict(Module):
         self._modules.clear()
 
 
-class ParameterList(Module):
-    """A list of parameters, under the names "0", "1", ...; arrays and tensors become parameters."""
-
-    def __init__(self, values: Iterable[Any] | None = None):
-        super().__init__()
-        self.extend(values or ())
-
-    def __len__(self) -> int:
-        return len(self._parameters)
-
-    def __getitem__(self, index: int | slice) -> Any:
-        found = list(self)[index]
-        return type(self)(found) if isinstance(found, list) else found
-
-    def __setitem__(self, index: int, value: Any) -> None:
-        name = list(self._parameters)[index]
-        self._parameters[name] = value if isinstance(value, Parameter) else Parameter(value)
-
-    def __iter__(self) -> Iterator[Parameter]:
-        return iter(self._parameters.values())
-
-    def append(self, value: Any) -> Self:
-        self.register_parameter(str(len(self)), value if isinstance(value, Parameter) else Parameter(value))
-        return self
-
-    def extend(self, values: Iterable[Any]) -> Self:
-        for value in list(values):
-            self.append(value)
-        return self
-
-
-def _module(value: Any) -> Module:
-    if not isinstance(value, Module):
+def _module(value: Any) -> Any:
+    if not (value is None or isinstance(value, Module)):
         raise TypeError(f"{type(value).__name__} is not a Module subclass")
+    return value
+
+
+def _sequential(value: Any) -> Sequential:
+    if not isinstance(value, Sequential):
+        raise ValueError(f"add operator supports only objects of Sequential class, but {type(value)} is given.")
     return value
 
 
@@ -240,17 +283,47 @@ class Flatten(Module):
 
 
 class Unflatten(Module):
-    """Splits one axis into several: the inverse of :class:`Flatten`."""
+    """Splits one axis into several: the inverse of :class:`Flatten`. One of the sizes may be -1: what is left.
+
+    Raises
+    ------
+    TypeError
+        If ``unflattened_size`` is no tuple or list of whole numbers.
+    RuntimeError
+        If the sizes do not fit the axis of an input.
+    """
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...] | list[int]):
         super().__init__()
+        if not isinstance(unflattened_size, (tuple, list)):
+            raise TypeError(
+                f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}"
+            )
+        for place, size in enumerate(unflattened_size):
+            if not isinstance(size, (int, np.integer)):
+                raise TypeError(
+                    "unflattened_size must be tuple of ints, but found element of type "
+                    f"{type(size).__name__} at pos {place}"
+                )
         self.dim = dim
-        self.unflattened_size = tuple(unflattened_size)
+        self.unflattened_size = unflattened_size
 
     def forward(self, input: Tensor) -> Tensor:
-        dim = self.dim % input.ndim
-        shape = (*input.shape[:dim], *self.unflattened_size, *input.shape[dim + 1 :])
-        result: Tensor = apply(rules.reshape, input, shape=shape)
+        (dim,) = reduce_axes(self.dim, input.ndim)
+        sizes = list(self.unflattened_size)
+        if not sizes:
+            raise RuntimeError("unflatten: sizes must be non-empty")
+        if sizes.count(-1) > 1:
+            raise RuntimeError("unflatten: only one dimension can be inferred")
+        length = input.shape[dim]
+        known = math.prod(size for size in sizes if size != -1)
+        if known != length if -1 not in sizes else (not known or length % known):
+            raise RuntimeError(
+                f"unflatten: Provided sizes {sizes} don't multiply up to the size of dim {dim} ({length}) "
+                "in the input tensor"
+            )
+        shape = (*input.shape[:dim], *(length // known if size == -1 else size for size in sizes))
+        result: Tensor = apply(rules.reshape, input, shape=(*shape, *input.shape[dim + 1 :]))
         return result
 
     def extra_repr(self) -> str:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
-from manual import random, rules
+from manual import rules
+from manual.nn.functional.dropout import channels_1d, channels_2d, channels_3d, draw_mask, mask_shape
 from manual.nn.module import Module
 from manual.rules.core import Array
+from manual.rules.dropout import check_probability
 from manual.tensor import Tensor, apply
 
-__all__ = ["Dropout"]
+__all__ = ["AlphaDropout", "Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "FeatureAlphaDropout"]
 
 
-class Dropout(Module):
-    """In training, zeroes each value with probability ``p`` and scales the others by ``1 / (1 - p)``.
+class _DropoutNd(Module):
+    """In training, drops values or channels with probability ``p``; in evaluation does nothing.
 
     A mask (1 or True where a value is kept) queued by :meth:`replay` is used instead of a drawn one; ``last_mask`` is
     the one that was used. ``inplace`` is accepted and has no effect on the numbers.
@@ -24,10 +27,11 @@ class Dropout(Module):
         If ``p`` is not between 0 and 1.
     """
 
+    _rule: Any = staticmethod(rules.dropout)
+
     def __init__(self, p: float = 0.5, inplace: bool = False):
         super().__init__()
-        if not 0 <= p <= 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+        check_probability(p)
         self.p = p
         self.inplace = inplace
         self.last_mask: Array | None = None
@@ -37,18 +41,61 @@ class Dropout(Module):
         """Use these masks in the next calls, in this order; masks queued earlier and not used are forgotten."""
         self._queued = deque(masks)
 
+    def _channel_axis(self, ndim: int) -> int | None:
+        """The axis of the channels that are dropped as a whole; ``None`` where single values are."""
+        return None
+
     def forward(self, input: Tensor) -> Tensor:
+        axis = self._channel_axis(input.ndim)
         if not self.training:
             return input
         if self._queued:
             mask = self._queued.popleft()
-            if mask.shape != input.shape:
+            if mask.shape != mask_shape(input.shape, axis):
                 raise ValueError(f"the mask to replay has shape {mask.shape}, the input has shape {input.shape}")
         else:
-            mask = random.bernoulli(input.shape, 1 - self.p)
+            mask = draw_mask(input.shape, self.p, axis)
         self.last_mask = mask
-        result: Tensor = apply(rules.dropout, input, mask, p=self.p)
+        result: Tensor = apply(self._rule, input, mask, p=self.p)
         return result
 
     def extra_repr(self) -> str:
         return f"p={self.p}, inplace={self.inplace}"
+
+
+class Dropout(_DropoutNd):
+    """Zeroes values and scales the others by ``1 / (1 - p)``. See :func:`manual.rules.dropout`."""
+
+
+class Dropout1d(_DropoutNd):
+    """Zeroes whole channels of ``(N, C, L)`` or ``(C, L)``. See :func:`manual.rules.dropout`."""
+
+    def _channel_axis(self, ndim: int) -> int | None:
+        return channels_1d(ndim)
+
+
+class Dropout2d(_DropoutNd):
+    """Zeroes whole channels of ``(N, C, H, W)``; three axes are read as ``(N, C, L)``, with a warning, as in torch."""
+
+    def _channel_axis(self, ndim: int) -> int | None:
+        return channels_2d(ndim)
+
+
+class Dropout3d(_DropoutNd):
+    """Zeroes whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)``. See :func:`manual.rules.dropout`."""
+
+    def _channel_axis(self, ndim: int) -> int | None:
+        return channels_3d(ndim)
+
+
+class AlphaDropout(_DropoutNd):
+    """Replaces values by SELU's lowest, and keeps mean and variance. See :func:`manual.rules.alpha_dropout`."""
+
+    _rule = staticmethod(rules.alpha_dropout)
+
+
+class FeatureAlphaDropout(AlphaDropout):
+    """Replaces whole channels of ``(N, C, *)`` by SELU's lowest value. See :func:`manual.rules.alpha_dropout`."""
+
+    def _channel_axis(self, ndim: int) -> int | None:
+        return 1

@@ -95,19 +95,41 @@ class Module:
         found = [table.pop(name) for table in tables if name in table]
         return bool(found) or state.pop(name, None) is not None
 
+    def _check_name(self, name: Any, kind: str, table: str) -> None:
+        """Refuse a name under which nothing can be registered, with torch's messages.
+
+        Raises
+        ------
+        TypeError
+            If it is no string.
+        KeyError
+            If it is empty, has a dot, or is that of something else.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if hasattr(self, name) and name not in self.__dict__[table]:
+            raise KeyError(f"attribute '{name}' already exists")
+        if "." in name:
+            raise KeyError(f'{kind} name can\'t contain "."' + (f", got: {name}" if kind == "module" else ""))
+        if not name:
+            raise KeyError(f'{kind} name can\'t be empty string ""')
+
     def register_parameter(self, name: str, param: Parameter | None) -> None:
         """Register a parameter, or ``None`` where this instance has none (``bias=False``)."""
+        self._check_name(name, "parameter", "_parameters")
         self._forget(name, but="_parameters")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Array | None, persistent: bool = True) -> None:
         """Register an array that is state but no parameter; ``persistent=False`` keeps it out of ``state_dict``."""
+        self._check_name(name, "buffer", "_buffers")
         self._forget(name, but="_buffers")
         self._buffers[name] = tensor
         if not persistent:
             self._non_persistent.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
+        self._check_name(name, "module", "_modules")
         self._forget(name, but="_modules")
         self._modules[name] = module
 
@@ -116,7 +138,7 @@ class Module:
     # -- the call --------------------------------------------------------------------------------------------------
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        raise NotImplementedError(f"Module [{type(self).__name__}] is missing the required 'forward' function")
+        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         state = self.__dict__
@@ -329,10 +351,11 @@ class Module:
         return ""
 
     def __repr__(self) -> str:
-        children = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self.named_children()]
-        if not children:
-            return f"{type(self).__name__}({self.extra_repr()})"
-        return f"{type(self).__name__}(\n  " + "\n  ".join(children) + "\n)"
+        extra = self.extra_repr().split("\n") if self.extra_repr() else []
+        children = [f"({name}): " + repr(child).replace("\n", "\n  ") for name, child in self._modules.items()]
+        if not children and len(extra) < 2:
+            return f"{type(self).__name__}({''.join(extra)})"
+        return f"{type(self).__name__}(\n  " + "\n  ".join(extra + children) + "\n)"
 
 
 def _add_hook(hooks: OrderedDict[object, Any], call: Any, prepend: bool) -> Callable[[], None]:

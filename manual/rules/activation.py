@@ -261,16 +261,25 @@ def silu(x: Any) -> tuple[Array, Pullback]:
 def mish(x: Any) -> tuple[Array, Pullback]:
     """Weigh every element by the hyperbolic tangent of its softplus.
 
-    Forward: ``y = x t`` with ``t = tanh(log(1 + exp(x)))``. Source: Misra, "Mish" (2019), equation 1.
+    Forward: ``y = x t`` with ``t = tanh(log(1 + exp(x)))``. Source: Misra, "Mish" (2019), equation 1. With
+    ``p = sigmoid(x)`` and ``q = sigmoid(-x) = 1 / (1 + exp(x))`` the exponential of the softplus is ``1 / q``, so
+    ``t = (1 / q - q) / (1 / q + q) = p (1 + q) / (1 + q²)``: nothing overflows or cancels.
 
-    Backward: ``dt = (1 - t²) sigmoid(x) dx``, so ``dy = (t + x (1 - t²) sigmoid(x)) dx``.
+    Backward: ``dt = (1 - t²) p dx`` and ``1 - t² = 4 q² / (1 + q²)²``, so ``dy = (t + 4 x p q² / (1 + q²)²) dx``.
     """
-    gate = np.tanh(_softplus(x))
+    p, q = _logistic(x), _logistic(-x)
+    below = q * q
+    below += 1
+    gate = q + 1
+    gate *= p
+    gate /= below
 
     def mish_pullback(incoming: Array, needs: Needs) -> Gradients:
-        gradient = 1 - gate * gate
+        gradient = q / below
+        gradient *= gradient
+        gradient *= p
         gradient *= x
-        gradient *= _logistic(x)
+        gradient *= 4
         gradient += gate
         gradient *= incoming
         return (gradient,)

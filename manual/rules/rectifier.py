@@ -23,6 +23,7 @@ __all__ = [
     "prelu",
     "relu",
     "relu6",
+    "rrelu",
     "softshrink",
     "threshold",
 ]
@@ -122,6 +123,28 @@ def prelu(input: Any, weight: Any) -> tuple[Array, Pullback]:
         return to_input, to_weight
 
     return blend(positive, input, input * slope), prelu_pullback
+
+
+def rrelu(input: Any, noise: Any) -> tuple[Array, Pullback]:
+    """Shrink what is negative, by slopes that were drawn at random.
+
+    Shapes: ``input``, ``noise`` and the value alike. The slopes are given, never drawn: a comparison replays those of
+    the reference.
+
+    Forward: ``y = x if x > 0 else r x`` with ``r`` uniform between two bounds. Source: Xu et al., "Empirical Evaluation
+    of Rectified Activations in Convolutional Network" (2015), section 2.4 (there divided by, here multiplied).
+
+    Backward: slope 1 where ``x > 0``, else ``r``.
+
+    Convention: ``r`` at the kink ``x = 0``. Where ``x > 0``, ``noise`` does not count (torch's holds a 1 there).
+    """
+    slope = noise.astype(input.dtype, copy=False)
+    slope = blend(input > 0, np.ones_like(slope), slope)
+
+    def rrelu_pullback(incoming: Array, needs: Needs) -> Gradients:
+        return incoming * slope if needs[0] else None, None
+
+    return input * slope, rrelu_pullback
 
 
 @elementwise

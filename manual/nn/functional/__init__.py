@@ -9,5 +9,6 @@ from manual.nn.functional.dropout import *
 from manual.nn.functional.folding import *
 from manual.nn.functional.linear import *
 from manual.nn.functional.loss import *
+from manual.nn.functional.normalization import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -1,9 +1,8 @@
 """Activations, softmax and what changes no number."""
 
 import torch
-from torch import Tensor
 
-from . import TORCH_ROUNDS, between, case, exactly, inf, mask, nan, normal
+from . import TORCH_ROUNDS, between, case, exactly, inf, nan, normal
 
 # -- activations -----------------------------------------------------------------------------------------------------
 
@@ -103,15 +102,6 @@ for name in ("softmax", "softmin", "log_softmax"):
 
 # -- the rest --------------------------------------------------------------------------------------------------------
 
-
-def given_dropout(x: Tensor, kept: Tensor, p: float = 0.5) -> Tensor:
-    return x * kept.to(x.dtype) * (0.0 if p == 1 else 1 / (1 - p))
-
-
-case("dropout", normal(3, 4), mask(3, 4), torch=given_dropout)
-case("dropout", normal(3, 4), mask(3, 4), p=0.2, torch=given_dropout)
-case("dropout", normal(3, 4), mask(3, 4), p=0.0, torch=given_dropout)
-case("dropout", normal(3, 4), mask(3, 4), p=1.0, torch=given_dropout)
 case("alias", normal(3, 4), torch=lambda x: x.view_as(x))
 case("clone", normal(3, 4))
 case("to", normal(3, 4), dtype="float64", torch=lambda x, dtype: x.to(torch.float64).clone(), note="up")
