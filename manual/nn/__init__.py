@@ -9,5 +9,6 @@ from manual.nn.dropout import *
 from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *
+from manual.nn.upsampling import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -10,8 +10,10 @@ from manual.rules.contraction import *
 from manual.rules.dropout import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *
+from manual.rules.grid import *
 from manual.rules.identity import *
 from manual.rules.indexing import *
+from manual.rules.interpolation import *
 from manual.rules.joining import *
 from manual.rules.norm import *
 from manual.rules.power import *

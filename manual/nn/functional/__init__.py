@@ -7,5 +7,6 @@ from manual.nn.functional.activation import *
 from manual.nn.functional.dropout import *
 from manual.nn.functional.linear import *
 from manual.nn.functional.loss import *
+from manual.nn.functional.vision import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
