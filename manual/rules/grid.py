@@ -145,9 +145,9 @@ def grid_sample(
     (count, channels), size = x.shape[:2], math.prod(lengths)
     pixels = _channels_first(x, kind, 1)
     axes = []
-    for place, length in enumerate(lengths):
-        u = grid[..., len(lengths) - 1 - place].astype(kind).reshape(-1)
-        axes.append(_axis(u, length, math.prod(lengths[place + 1 :]), mode, padding_mode, align_corners))
+    for number, length in enumerate(lengths):
+        u = grid[..., len(lengths) - 1 - number].astype(kind).reshape(-1)
+        axes.append(_axis(u, length, math.prod(lengths[number + 1 :]), mode, padding_mode, align_corners))
     taps = list(itertools.product(*(range(len(axis.weights)) for axis in axes)))
     places = _places(axes, taps, size, count)
     weights = [_weight(axes, tap) for tap in taps]

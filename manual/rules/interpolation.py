@@ -59,9 +59,10 @@ def interpolate(
     Convention: pixels are squares, and ``p = (i + 1/2) s - 1/2`` aligns the images' outer edges; ``align_corners``
     aligns the centres of the outermost pixels, ``p = i (d - 1) / (o - 1)``, 0 for ``o = 1``. Linear modes clamp ``p``
     at 0, and all clamp the columns to the image, so that the outermost pixel is repeated.
-    Convention: an axis that keeps its length is left as it is by linear and antialiased modes, but not by nearest and
-    bicubic with a ``scale_factor`` such as 1.1, as in torch. There torch 2.13 takes for the gradient of nearest,
-    bicubic and antialiased modes the *other* of the two maps; here it is always the transpose of what was computed.
+    Convention: where a ``scale_factor`` such as 1.1 keeps the length of an axis, linear and antialiased modes leave it
+    as it is, and bicubic does not, as in torch, whose gradient of bicubic and antialiased modes is then that of the
+    *other* map. ``nearest`` leaves it as it is, and repeats each pixel where the length is doubled: so do torch's
+    gradient and its values of small images; those of its other sizes do not. Here the gradient is always the transpose.
     Convention: antialiased bicubic takes ``A = -1/2`` and, with ``align_corners``, ``s = (d - 1) / (o - 1)`` in the
     same formula, as in torch, whose CPU value of one antialiased column of several rows is wrong (its own
     ``gradcheck`` refuses it); here that is the formula's.
@@ -196,6 +197,8 @@ def _matrix(
 
 def _nearest(mode: str, length: int, out: int, scale: float | None, kind: np.dtype[Any]) -> Array:
     """The column of each row, with torch's rounding: an exact quotient may differ where it is a whole number."""
+    if mode == "nearest" and out in (length, 2 * length):
+        return np.arange(out) // (out // length)
     wide = np.dtype(np.float64) if kind.itemsize > 4 else kind
     step = wide.type(1.0 / scale) if scale else wide.type(length) / wide.type(out)
     i = np.arange(out, dtype=wide)
