@@ -17,9 +17,6 @@ class Upsample(Module):
     Shapes: input ``(N, C, d1, ...)`` with one to three axes of space, output ``(N, C, o1, ...)``, where ``o`` is
     ``size`` or ``floor(d scale_factor)``. ``mode`` is nearest, nearest-exact, linear, bilinear, bicubic, trilinear or
     area.
-
-    Convention: without ``align_corners`` the outer edges of the images coincide, with it the centres of their outermost
-    pixels do.
     """
 
     def __init__(
