@@ -113,7 +113,7 @@ def list_command(kind: str | None) -> None:
     if kind is not None:
         _known("kind", kind, KINDS)
     for one in [kind] if kind else KINDS:
-        _say(listing(one) + "\n\n")
+        _say(listing(one, NAMES) + "\n\n")
 
 
 @cli.command()

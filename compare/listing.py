@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +24,12 @@ COUNTS = Path(__file__).parent / "conformance" / "counts.json"
 WIDTH = 100
 
 
-def listing(kind: str) -> str:
+def listing(kind: str, experiments: Mapping[str, str] = NAMES) -> str:
     """The table of one kind, at most 100 columns wide where its names allow it."""
     from tabulate import tabulate
 
     if kind not in ("layers", "losses"):
-        rows = _named(kind)
+        rows = list(experiments.items()) if kind == "experiments" else _named(kind)
         return str(tabulate(rows, [kind, "what it is"], maxcolwidths=[None, 90]))
     counts = json.loads(COUNTS.read_text(encoding="utf-8"))["modules"]
     found = _modules(kind)
@@ -55,8 +55,6 @@ def _declared(kind: Any, name: str, first: dict[str, str]) -> list[str]:
 
 def _named(kind: str) -> list[tuple[str, str]]:
     """The names of one kind, each with what it is."""
-    if kind == "experiments":
-        return list(NAMES.items())
     if kind == "causes":
         from compare.diagnosis.catalogue import CAUSES
 

@@ -7,6 +7,7 @@ from manual.rules.activation import *
 from manual.rules.arithmetic import *
 from manual.rules.comparison import *
 from manual.rules.contraction import *
+from manual.rules.convolution_tbc import *
 from manual.rules.dropout import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *

@@ -7,7 +7,9 @@ from typing import Any as _Any
 
 from manual.nn.absent import ABSENT_FUNCTIONS as _ABSENT
 from manual.nn.functional.activation import *
+from manual.nn.functional.convolution_tbc import *
 from manual.nn.functional.dropout import *
+from manual.nn.functional.gumbel import *
 from manual.nn.functional.linear import *
 from manual.nn.functional.loss import *
 from manual.nn.functional.vision import *
