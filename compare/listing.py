@@ -122,7 +122,8 @@ def _docstrings_behind(kind: Any) -> Iterator[str]:
                 {"rules": rules, "losses": losses, "functional": functional, "self": kind}[owner], name, None
             )
             if owner in ("rules", "losses"):
-                yield inspect.getdoc(found) or ""
+                if getattr(found, "__module__", "") != "manual.rules.reduction":  # a sum or a mean is not what it does
+                    yield inspect.getdoc(found) or ""
             elif inspect.isfunction(found):
                 waiting.append(inspect.unwrap(found))
 
