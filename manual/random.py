@@ -14,7 +14,7 @@ import numpy as np
 
 from manual.rules.core import Array
 
-__all__ = ["bernoulli", "default_generator", "manual_seed", "replaying", "uniform"]
+__all__ = ["bernoulli", "default_generator", "exponential", "manual_seed", "replaying", "uniform"]
 
 _generator = np.random.default_rng()
 _queue: deque[Array] | None = None
@@ -42,6 +42,12 @@ def uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Arra
     """Numbers between ``low`` and ``high``; recorded ones where draws are replayed."""
     replayed = _next(shape)
     return _generator.uniform(low, high, shape) if replayed is None else replayed
+
+
+def exponential(shape: tuple[int, ...]) -> Array:
+    """Exponentially distributed numbers of mean 1; recorded ones where draws are replayed."""
+    replayed = _next(shape)
+    return _generator.standard_exponential(shape) if replayed is None else replayed
 
 
 def _next(shape: tuple[int, ...]) -> Array | None:

@@ -13,8 +13,14 @@ from manual.rules.dropout import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *
 from manual.rules.folding import *
+from manual.rules.convolution_tbc import *
+from manual.rules.dropout import *
+from manual.rules.exponential import *
+from manual.rules.extremum import *
+from manual.rules.grid import *
 from manual.rules.identity import *
 from manual.rules.indexing import *
+from manual.rules.interpolation import *
 from manual.rules.joining import *
 from manual.rules.layer_normalization import *
 from manual.rules.norm import *
