@@ -102,8 +102,8 @@ class ArrangingMethods:
         return self._apply(rules.repeat_interleave, repeats=repeats, dim=dim, output_size=output_size)
 
     def unfold(self, dimension: int, size: int, step: int) -> Tensor:
-        """The windows of an axis, as a last axis; see :func:`manual.rules.windows`."""
-        return self._apply(rules.windows, dimension=dimension, size=size, step=step)
+        """The windows of an axis, as a last axis; see :func:`manual.rules.sliding_windows`."""
+        return self._apply(rules.sliding_windows, dimension=dimension, size=size, step=step)
 
     def diagonal(self, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
         return self._apply(rules.diagonal, offset=offset, dim1=dim1, dim2=dim2)

@@ -120,6 +120,9 @@ class PoissonNLLLoss(_Loss):
     def __init__(self, log_input: bool = True, full: bool = False, eps: float = 1e-8, reduction: str = "mean"):
         super().__init__(reduction, log_input=log_input, full=full, eps=eps)
 
+    def forward(self, log_input: Tensor, target: Any) -> Tensor:
+        return super().forward(log_input, target)
+
 
 class TripletMarginLoss(_Loss):
     """``max(0, margin + d(a, p) - d(a, n))`` for an anchor, its positive and its negative.
@@ -182,7 +185,9 @@ class TripletMarginWithDistanceLoss(_Loss):
 
     def denominator(self, anchor: Any, positive: Any, negative: Any) -> float:  # type: ignore[override]
         """The number of distances that the function makes of these inputs."""
-        distances = [self.distance_function(Tensor(as_array(anchor)), Tensor(as_array(other))) for other in (positive, negative)]
+        distances = [
+            self.distance_function(Tensor(as_array(anchor)), Tensor(as_array(other))) for other in (positive, negative)
+        ]
         return float(math.prod(_shape(*distances)))
 
 

@@ -88,7 +88,9 @@ def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
         return np.broadcast_shapes(*shapes)
     except ValueError:
         listed = " and ".join(str(list(shape)) for shape in shapes)
-        raise RuntimeError(f"sizes must match at every dimension where none is 1, but the shapes are {listed}") from None
+        raise RuntimeError(
+            f"sizes must match at every dimension where none is 1, but the shapes are {listed}"
+        ) from None
 
 
 def reduce_axes(dim: int | tuple[int, ...] | list[int] | None, ndim: int) -> tuple[int, ...]:

@@ -25,7 +25,7 @@ from manual.rules.core import (
 )
 from manual.rules.norm import norm
 
-__all__ = ["cdist", "cosine_similarity", "normalize", "pairwise_distance", "pdist"]
+__all__ = ["cdist", "cosine_similarity", "pairwise_distance", "pdist"]
 
 BLOCK = 1 << 20
 """How many differences ``cdist`` holds at a time."""
@@ -112,31 +112,6 @@ def cosine_similarity(x1: Any, x2: Any, *, dim: int = 1, eps: float = 1e-8) -> t
     return cosine.reshape([size for axis, size in enumerate(shape) if axis not in axes]), cosine_similarity_pullback
 
 
-def normalize(x: Any, *, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> tuple[Array, Pullback]:
-    """Divide vectors by their length.
-
-    Shapes: ``x`` and the value alike; ``dim`` is the axis (or axes) along which a vector runs.
-
-    Forward: ``y = x / m`` with ``m = max(||x||_p, eps)``.
-
-    Backward: ``dy = dx / m - y dm / m``, so with ``s = Σ g y / m`` along the vector the gradient is ``g / m`` minus
-    ``s`` times the slope of the norm.
-
-    Convention: a length below ``eps`` is constant and has no gradient; at ``eps`` itself it has one, as in torch.
-    """
-    length, length_pullback = norm(x, p=p, dim=dim, keepdim=True)
-    bounded = np.maximum(length, eps)
-    value = np.asarray(x / bounded)
-
-    def normalize_pullback(incoming: Array, needs: Needs) -> Gradients:
-        gradient = np.asarray(incoming / bounded)
-        share = np.add.reduce(gradient * value, axis=reduce_axes(dim, x.ndim), keepdims=True)
-        (through_length,) = length_pullback(np.where(length >= eps, share, 0), (True,))
-        return (gradient - through_length,)
-
-    return value, normalize_pullback
-
-
 @contraction
 def cdist(
     x1: Any, x2: Any, *, p: float = 2.0, compute_mode: str | None = "use_mm_for_euclid_dist_if_necessary"
@@ -164,9 +139,7 @@ def cdist(
         which, ndim = ("X1", x1.ndim) if x1.ndim < 2 else ("X2", x2.ndim)
         raise RuntimeError(f"cdist only supports at least 2D tensors, {which} got: {ndim}D")
     if x1.shape[-1] != x2.shape[-1]:
-        raise RuntimeError(
-            f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}"
-        )
+        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
     if x1.dtype.kind != "f":
         raise RuntimeError(f"cdist only supports floating-point dtypes, X1 got: {x1.dtype}")
     if p < 0:
@@ -184,12 +157,16 @@ def cdist(
         to_x1 = np.empty((*lead, *x1.shape[-2:]), x1.dtype) if needs[0] else None
         to_x2 = np.zeros((*lead, *x2.shape[-2:]), x2.dtype) if needs[1] else None
         for rows in blocks:
-            slope = _slope(x1[..., rows, np.newaxis, :] - columns, value[..., rows, :, np.newaxis], p)
-            slope *= incoming[..., rows, :, np.newaxis]
+            length, weight = value[..., rows, :], incoming[..., rows, :]
+            slope = x1[..., rows, np.newaxis, :] - columns
+            if p == 2:  # divided by the length as numbers, not as vectors
+                weight = weight / np.where(length == 0, 1, length)
+            else:
+                slope = _slope(slope, length[..., np.newaxis], p)
             if to_x1 is not None:
-                to_x1[..., rows, :] = np.add.reduce(slope, axis=-2)
+                to_x1[..., rows, :] = (weight[..., np.newaxis, :] @ slope)[..., 0, :]
             if to_x2 is not None:
-                to_x2 -= np.add.reduce(slope, axis=-3)
+                to_x2 -= np.einsum("...ij,...ijm->...jm", weight, slope)
         return (
             None if to_x1 is None else unbroadcast(to_x1, x1.shape),
             None if to_x2 is None else unbroadcast(to_x2, x2.shape),
@@ -245,7 +222,7 @@ def _length(difference: Any, p: float) -> Any:
     if p == 0:
         return np.count_nonzero(difference, axis=-1)
     if p == 2:
-        return np.sqrt(np.add.reduce(difference * difference, axis=-1))
+        return np.sqrt(np.einsum("...m,...m->...", difference, difference))
     size = np.abs(difference, out=difference)
     if p == 1:
         return np.add.reduce(size, axis=-1)
@@ -255,7 +232,7 @@ def _length(difference: Any, p: float) -> Any:
 
 
 def _slope(difference: Any, length: Any, p: float) -> Any:
-    """The slope of the p-norm; may write to ``difference``."""
+    """The slope of the p-norm, but for ``p = 2``."""
     if p == 0:
         return np.zeros_like(difference)
     if p == 1:
@@ -263,11 +240,7 @@ def _slope(difference: Any, length: Any, p: float) -> Any:
     size = np.abs(difference)
     if math.isinf(p):
         return np.sign(difference) * (size == length)
-    safe = np.where(length == 0, 1, length)
-    if p == 2:
-        difference /= safe
-        return difference
-    size /= safe
+    size /= np.where(length == 0, 1, length)
     if p < 1:
         np.copyto(size, 1, where=size == 0)  # a zero to a negative power; its sign makes it 0
     size **= p - 1

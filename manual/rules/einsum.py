@@ -72,7 +72,7 @@ def tensordot(x: Any, y: Any, *, dims: Any = 2) -> tuple[Array, Pullback]:
             raise RuntimeError(f"tensordot expects dims < ndim_a + 1, but got dims={dims} for {x.ndim}D and {y.ndim}D")
         pairs = [tuple(range(x.ndim - dims, x.ndim)), tuple(range(dims))]
     else:
-        pairs = [(d,) if isinstance(d, (int, np.integer)) else tuple(d) for d in dims]
+        pairs = [(int(d),) if isinstance(d, (int, np.integer)) else tuple(d) for d in dims]
         if len(pairs[0]) != len(pairs[1]):
             raise RuntimeError("both dimension lists should have same length")
         pairs = [reduce_axes(pair, array.ndim) if pair else () for pair, array in zip(pairs, (x, y), strict=True)]
@@ -245,7 +245,7 @@ def _without_ones(x: Any, labels: Labels, sizes: dict[Any, int]) -> tuple[Any, L
 
 
 def _product(terms: Sequence[tuple[Any, Labels]], out: Labels) -> Any:
-    """Multiply terms from left to right and sum over what is not in ``out``, each label as soon as no later one has it."""
+    """Multiply terms from left to right; sum over what is not in ``out``, each label once no later term has it."""
     value, labels = terms[0]
     for place in range(1, len(terms)):
         later = {label for _, one in terms[place + 1 :] for label in one}
@@ -272,7 +272,11 @@ def _pair(x: Any, x_labels: Labels, y: Any, y_labels: Labels, kept: set[Any]) ->
     right = tuple(label for label in y_labels if label not in x_labels)
     x = x.transpose([x_labels.index(label) for label in stack + left + inner])
     y = y.transpose([y_labels.index(label) for label in stack + inner + right])
-    stacked, rows, columns = x.shape[: len(stack)], x.shape[len(stack) : len(stack + left)], y.shape[len(stack + inner) :]
+    stacked, rows, columns = (
+        x.shape[: len(stack)],
+        x.shape[len(stack) : len(stack + left)],
+        y.shape[len(stack + inner) :],
+    )
     length = math.prod(x.shape[len(stack + left) :])
     x = x.reshape(*stacked, math.prod(rows), length)
     y = y.reshape(*stacked, length, math.prod(columns))

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from manual.rules.core import Array, Gradients, Needs, Pullback, reduce_axes
 from manual.rules.indexing import add_rows
 
-__all__ = ["repeat_interleave", "windows"]
+__all__ = ["repeat_interleave", "sliding_windows"]
 
 
 def repeat_interleave(
@@ -50,11 +50,11 @@ def repeat_interleave(
     return np.take(line, rows, axis), repeat_interleave_pullback
 
 
-def windows(x: Any, *, dimension: int, size: int, step: int) -> tuple[Array, Pullback]:
+def sliding_windows(x: Any, *, dimension: int, size: int, step: int) -> tuple[Array, Pullback]:
     """Show the windows of an axis, as ``torch.Tensor.unfold`` does.
 
-    Shapes: axis ``dimension`` of length ``n`` becomes the number of windows, ``(n - size) // step + 1``; a new last axis
-    of length ``size`` runs inside each.
+    Shapes: axis ``dimension`` of length ``n`` becomes the number of windows, ``(n - size) // step + 1``; a new last
+    axis of length ``size`` runs inside each.
 
     Forward: ``y[.., w, .., k] = x[.., w step + k, ..]``, a view. Backward: an element gets the sum of the gradients of
     all windows in which it lies: one strided addition for each ``k``.
@@ -84,11 +84,11 @@ def windows(x: Any, *, dimension: int, size: int, step: int) -> tuple[Array, Pul
 
     lengths, seen, dtype = line.shape, value.shape, x.dtype
 
-    def windows_pullback(incoming: Array, needs: Needs) -> Gradients:
+    def sliding_windows_pullback(incoming: Array, needs: Needs) -> Gradients:
         gradient = np.zeros(lengths, dtype)
         arriving = incoming.reshape(seen)
         for place in range(size):
             gradient[(*before, slice(place, place + step * (count - 1) + 1, step))] += arriving[..., place]
         return (gradient.reshape(shape),)
 
-    return value if x.ndim else value.reshape(size), windows_pullback
+    return value if x.ndim else value.reshape(size), sliding_windows_pullback

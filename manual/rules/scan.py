@@ -1,7 +1,7 @@
 """Running sums, products and extremes along an axis, and the differences that undo a running sum.
 
-A running reduction lets element ``i`` act on every output from ``i`` on, so every gradient here runs the other way: from
-the end of the axis to its start. A scalar counts as an axis of length 1, as in torch.
+A running reduction lets element ``i`` act on every output from ``i`` on, so every gradient here runs the other way:
+from the end of the axis to its start. A scalar counts as an axis of length 1, as in torch.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def logcumsumexp(x: Any, *, dim: int) -> tuple[Array, Pullback]:
 
     Shapes: ``x`` and the value alike.
 
-    Forward: ``y_k = log Σ_(i <= k) exp(x_i)``, one element at a time as ``log(exp(y_(k-1)) + exp(x_k))`` with the larger
+    Forward: ``y_k = log Σ_(i <= k) exp(x_i)``, one element at a time: ``log(exp(y_(k-1)) + exp(x_k))`` with the larger
     of the two taken out, so that nothing overflows.
 
     Backward: ``dy_k/dx_i = exp(x_i - y_k)``, so the gradient is ``exp(x_i) Σ_(k >= i) g_k exp(-y_k)``. Neither factor

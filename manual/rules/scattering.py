@@ -161,7 +161,9 @@ def _prepared(x: Any, src: Any, dim: int, index: Any) -> tuple[Array, tuple[slic
         raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     axes = reduce_axes(int(dim), x.ndim)
     axis = axes[0] if axes else 0
-    fits = all(size <= length for place, (size, length) in enumerate(zip(index.shape, x.shape, strict=False)) if place != axis)
+    fits = all(
+        size <= length for place, (size, length) in enumerate(zip(index.shape, x.shape, strict=False)) if place != axis
+    )
     if not fits or (not number and any(size > length for size, length in zip(index.shape, src.shape, strict=True))):
         raise RuntimeError(
             f"Expected index {list(index.shape)} to be no larger than self {list(x.shape)} apart from dimension {axis} "
@@ -207,7 +209,8 @@ def index_add(x: Any, source: Any, *, dim: int, index: Any, alpha: float = 1) ->
     length, slices = (x.shape[axis], shape[axis]) if x.ndim else (1, 1)
     if len(rows) != slices:
         raise RuntimeError(
-            f"index_add_(): Number of indices ({len(rows)}) should be equal to source.size(dim): ({slices}), for dim: {axis}"
+            f"index_add_(): Number of indices ({len(rows)}) should be equal to source.size(dim): ({slices}), "
+            f"for dim: {axis}"
         )
     if rows.size and (rows.min() < 0 or rows.max() >= length):
         wrong = rows[(rows < 0) | (rows >= length)][0]

@@ -1,11 +1,11 @@
 """Ordering elements along an axis, and picking them by their rank.
 
-Each of these picks elements: the value is ``x`` at some indices, and an element that was picked gets the gradient of its
-place. A scalar counts as an axis of length 1, as in torch.
+Each of these picks elements: the value is ``x`` at some indices, and an element that was picked gets the gradient of
+its place. A scalar counts as an axis of length 1, as in torch.
 
 Convention: equal elements keep their order, the first one first, in ascending and in descending order alike, and NaN
-counts as larger than everything. torch agrees wherever it promises anything: of equal elements ``topk``, ``kthvalue`` and
-``median`` may pick any.
+counts as larger than everything. torch agrees wherever it promises anything: of equal elements ``topk``, ``kthvalue``
+and ``median`` may pick any.
 """
 
 from __future__ import annotations
@@ -19,7 +19,9 @@ from manual.rules.core import Array, Gradients, Needs, Pullback, reduce_axes
 __all__ = ["argsort", "kthvalue", "median", "sort", "topk"]
 
 
-def sort(x: Any, *, dim: int = -1, descending: bool = False, stable: bool = False) -> tuple[tuple[Array, Array], Pullback]:
+def sort(
+    x: Any, *, dim: int = -1, descending: bool = False, stable: bool = False
+) -> tuple[tuple[Array, Array], Pullback]:
     """Order the elements along an axis.
 
     Shapes: ``x``, the sorted values and the int64 indices of where they were alike.

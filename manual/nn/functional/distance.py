@@ -7,12 +7,10 @@ from manual.tensor import lift
 
 __all__ = [
     "cosine_similarity",
-    "normalize",
     "pairwise_distance",
     "pdist",
 ]
 
 cosine_similarity = lift(rules.cosine_similarity)
-normalize = lift(rules.normalize)
 pairwise_distance = lift(rules.pairwise_distance)
 pdist = lift(rules.pdist)

@@ -23,9 +23,7 @@ __all__ = [
 ]
 
 
-def cosine_embedding_loss(
-    input1: Any, input2: Any, target: Any, margin: float = 0, reduction: str = "mean"
-) -> Tensor:
+def cosine_embedding_loss(input1: Any, input2: Any, target: Any, margin: float = 0, reduction: str = "mean") -> Tensor:
     """See :func:`manual.rules.losses.cosine_embedding_loss`."""
     options = {"target": as_array(target), "margin": margin, "reduction": reduction}
     result: Tensor = apply(losses.cosine_embedding_loss, input1, input2, **options)
@@ -102,7 +100,7 @@ def triplet_margin_with_distance_loss(
 ) -> Tensor:
     """:func:`triplet_margin_loss` with a distance of one's own, a function of two tensors that ops are made of.
 
-    Convention: at ``v = 0`` the slope is that of ``v``, and equal distances share the gradient of the swap, as in torch.
+    Convention: at ``v = 0`` the slope is that of ``v``; equal distances share the gradient of the swap. As torch.
 
     Raises
     ------

@@ -22,8 +22,8 @@ def gaussian_nll_loss(
 ) -> tuple[Any, Pullback]:
     """Score a prediction of mean and variance by the Gaussian density of what came.
 
-    Shapes: ``input`` (means) and ``target`` are broadcast; ``var`` has the input's shape, or lacks its last axis, or has
-    length 1 along one axis (one variance for several numbers), or is a number; the value the broadcast shape for
+    Shapes: ``input`` (means) and ``target`` are broadcast; ``var`` has the input's shape, or lacks its last axis, or
+    has length 1 along one axis (one variance for several numbers), or is a number; the value the broadcast shape for
     ``"none"``, else ``()``.
 
     Forward: with ``v = max(var, eps)`` and ``d = x - t``, ``l = (log v + d² / v) / 2``; ``full`` adds the constant
@@ -91,17 +91,17 @@ def poisson_nll_loss(
 ) -> tuple[Any, Pullback]:
     """Score a predicted rate by the Poisson probability of the count that came.
 
-    Shapes: ``input`` (rates, or their logarithms if ``log_input``) and ``target`` (counts) are broadcast; the value that
-    shape for ``"none"``, else ``()``.
+    Shapes: ``input`` (rates, or their logarithms if ``log_input``) and ``target`` (counts) are broadcast; the value
+    that shape for ``"none"``, else ``()``.
 
     Forward: ``l = exp(x) - t x`` of a logarithm, ``l = x - t log(x + eps)`` of a rate. Left out is ``log t!``, which no
-    prediction changes; ``full`` adds Stirling's approximation of it, ``t log t - t + log(2 π t) / 2``, where ``t > 1``.
+    prediction changes; ``full`` adds Stirling's approximation, ``t log t - t + log(2 π t) / 2``, where ``t > 1``.
 
-    Derivation: ``dl/dx = exp(x) - t``, or ``1 - t / (x + eps)``: the rate is drawn to the count. ``dl/dt`` is ``-x``, or
-    ``-log(x + eps)``; Stirling's terms add ``log t + 1 / (2 t)``.
+    Derivation: ``dl/dx = exp(x) - t``, or ``1 - t / (x + eps)``: the rate is drawn to the count. ``dl/dt`` is ``-x``,
+    or ``-log(x + eps)``; Stirling's terms add ``log t + 1 / (2 t)``.
 
-    Convention: ``eps`` is added inside the logarithm, not clamped. Up to ``t = 1`` Stirling's terms are left out, and so
-    are their slopes; torch 2.13 answers NaN for the slope in a target of 0 (or less), this rule ``-x``.
+    Convention: ``eps`` is added inside the logarithm. Up to ``t = 1`` Stirling's terms are left out, and so are their
+    slopes; torch 2.13 answers NaN for the slope in a target of 0 (or less), this rule ``-x``.
     """
     shape = common_shape(input.shape, target.shape)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -52,9 +52,7 @@ def margin_ranking_loss(
         sizes = ", ".join(
             f"{name}: {list(array.shape)}" for name, array in zip(("input1", "input2", "target"), inputs, strict=True)
         )
-        raise RuntimeError(
-            f"margin_ranking_loss : All input tensors should have same dimension but got sizes: {sizes}"
-        )
+        raise RuntimeError(f"margin_ranking_loss : All input tensors should have same dimension but got sizes: {sizes}")
     common_shape(*[array.shape for array in inputs])
     lead = np.asarray(input1 - input2)
     violation = np.asarray(margin - target * lead)

@@ -108,7 +108,9 @@ def sample_id(sample):
 
 def theirs(name):
     def call(*args, **options):
-        options = {k: torch.tensor(v, dtype=args[0].dtype) if isinstance(v, np.ndarray) else v for k, v in options.items()}
+        options = {
+            k: torch.tensor(v, dtype=args[0].dtype) if isinstance(v, np.ndarray) else v for k, v in options.items()
+        }
         return getattr(F, name)(*args, **options)
 
     return call
@@ -129,7 +131,9 @@ def test_against_torch_and_central_differences(sample, reduction, dtype):
     if dtype == "float64":
         name, inputs, constants, options = sample
         step = 1e-11 if np.abs(inputs[0]).max() < 1e-4 else 1e-6
-        check_central(getattr(functional, name), inputs, gradients, seeds, constants, {"reduction": reduction, **options}, step)
+        check_central(
+            getattr(functional, name), inputs, gradients, seeds, constants, {"reduction": reduction, **options}, step
+        )
 
 
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
@@ -205,7 +209,7 @@ def cast(values, dtype):
 def test_dtypes_are_kept(name, dtype, reduction):
     arrays, options = ARGUMENTS[name]
     value, pullback = getattr(losses, name)(*cast(arrays, dtype), reduction=reduction, **options)
-    wide, wide_pullback = getattr(losses, name)(*cast(arrays, np.longdouble), reduction=reduction, **options)
+    _, wide_pullback = getattr(losses, name)(*cast(arrays, np.longdouble), reduction=reduction, **options)
     assert np.asarray(value).dtype == dtype
     needs = tuple(array.dtype.kind == "f" for array in arrays)
     incoming = np.asarray(random(*np.shape(value), seed=5))
@@ -264,7 +268,10 @@ def test_a_target_in_double_precision_does_not_make_the_loss_so():
     x, y = a.astype(np.float32), b.astype(np.float32)
     for loss, reference in (
         (functional.cosine_embedding_loss(x, y, signs), F.cosine_embedding_loss(*map(torch.tensor, (x, y, signs)))),
-        (functional.hinge_embedding_loss(x, signs[:, None]), F.hinge_embedding_loss(torch.tensor(x), torch.tensor(signs[:, None]))),
+        (
+            functional.hinge_embedding_loss(x, signs[:, None]),
+            F.hinge_embedding_loss(torch.tensor(x), torch.tensor(signs[:, None])),
+        ),
     ):
         assert loss.dtype == np.float32
         assert reference.dtype == torch.float32

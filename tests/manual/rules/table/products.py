@@ -1,12 +1,10 @@
 """Sums of products over named axes, and distances."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
-from torch.nn import functional
 
-from . import case, exactly, inf, normal, off_zero
+from . import case, exactly, inf, normal
 
 
 def named(*operands: Any, equation: str) -> Any:
@@ -102,8 +100,21 @@ case("cdist", normal(30, 3), normal(28, 3), compute_mode="donot_use_mm_for_eucli
 same = exactly([1.0, -1.0, 0.5], [0.0, 0.0, 0.0], [2.0, 1.0, 0.0]), exactly([0.0, 0.0, 0.5], [0.0, 0.0, 0.0])
 for p in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, inf):
     case("cdist", *same, p=p, note="equal vectors and components", smooth=False)
-    case("pdist", exactly([1.0, -1.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]), p=p, note="ties", smooth=False)
-    case("pairwise_distance", *(exactly([1.0, -1.0, 0.5], [0.0, 0.0, 0.0]), exactly([0.0, 0.0, 0.5], [0.0, 0.0, 0.0])), p=p, eps=0.0, note="ties", smooth=False)
+    case(
+        "pdist",
+        exactly([1.0, -1.0, 0.5], [0.0, 0.0, 0.5], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]),
+        p=p,
+        note="ties",
+        smooth=False,
+    )
+    case(
+        "pairwise_distance",
+        *(exactly([1.0, -1.0, 0.5], [0.0, 0.0, 0.0]), exactly([0.0, 0.0, 0.5], [0.0, 0.0, 0.0])),
+        p=p,
+        eps=0.0,
+        note="ties",
+        smooth=False,
+    )
 case("pdist", normal(1, 3))
 case("pdist", normal(2, 3))
 case("pairwise_distance", normal(4, 3), normal(4, 3), keepdim=True, eps=0.3)
@@ -117,12 +128,10 @@ case("cosine_similarity", normal(4, 3, 2), normal(3, 2), dim=-1)
 case("cosine_similarity", normal(4, 1, 3), normal(5, 3), dim=2)
 case("cosine_similarity", normal(5), normal(5), dim=0)
 case("cosine_similarity", normal(4, 3), normal(4, 3), eps=50.0, note="clamped", smooth=False)
-case("cosine_similarity", exactly([0.0, 0.0], [3e-9, 4e-9], [1.0, 2.0]), exactly([1.0, 2.0], [2.0, 1.0], [0.0, 0.0]), note="short", smooth=False)
-normalized: dict[str, Callable[..., Any]] = {"torch": functional.normalize}
-for p in (1.0, 2.0, 3.0, inf):
-    case("normalize", off_zero(4, 3), p=p, **normalized)
-case("normalize", normal(4, 3, 2), dim=0, **normalized)
-case("normalize", normal(4, 3, 2), dim=(1, 2), **normalized)
-case("normalize", normal(4), dim=0, **normalized)
-case("normalize", normal(4, 3), eps=50.0, note="clamped", **normalized)
-case("normalize", exactly([0.0, 0.0], [3.0, 4.0]), eps=5.0, note="at eps", smooth=False, **normalized)
+case(
+    "cosine_similarity",
+    exactly([0.0, 0.0], [3e-9, 4e-9], [1.0, 2.0]),
+    exactly([1.0, 2.0], [2.0, 1.0], [0.0, 0.0]),
+    note="short",
+    smooth=False,
+)

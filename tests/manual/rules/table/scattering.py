@@ -17,7 +17,15 @@ put = {"torch": lambda x, src, dim, index: torch.scatter(x, dim, index, src)}
 case("scatter", normal(2, 4), normal(2, 3), dim=1, index=once, **put)
 case("scatter", normal(2, 4), -2.5, dim=1, index=again, **put)
 case("scatter", normal(2, 4), normal(2, 3), dim=1, index=again, note="one place twice", smooth=False, **put)
-case("scatter", normal(4, 4), normal(2, 4), dim=0, index=once[:, :2], note="small index", torch=lambda x, src, dim, index: torch.scatter(x, dim, index, src[:2, :2]))
+case(
+    "scatter",
+    normal(4, 4),
+    normal(2, 4),
+    dim=0,
+    index=once[:, :2],
+    note="small index",
+    torch=lambda x, src, dim, index: torch.scatter(x, dim, index, src[:2, :2]),
+)
 case("scatter", normal(5), normal(3), dim=0, index=np.array([4, 0, 2]), **put)
 case("scatter", normal(), normal(), dim=0, index=np.array(0), **put)
 case("scatter", normal(2, 4), normal(2, 0), dim=1, index=np.zeros((2, 0), int), **put)
@@ -25,12 +33,24 @@ case("scatter", normal(2, 4), normal(2, 0), dim=1, index=np.zeros((2, 0), int), 
 add = {"torch": lambda x, src, dim, index: torch.scatter_add(x, dim, index, src)}
 case("scatter_add", normal(2, 4), normal(2, 3), dim=1, index=again, **add)
 case("scatter_add", normal(3, 4), normal(2, 4), dim=-2, index=column, **add)
-case("scatter_add", normal(3, 4), normal(5, 4), dim=0, index=column, note="larger source", torch=lambda x, src, dim, index: torch.scatter_add(x, dim, index, src[:2]))
+case(
+    "scatter_add",
+    normal(3, 4),
+    normal(5, 4),
+    dim=0,
+    index=column,
+    note="larger source",
+    torch=lambda x, src, dim, index: torch.scatter_add(x, dim, index, src[:2]),
+)
 case("scatter_add", normal(3, 4, 2), normal(2, 4, 2), dim=0, index=np.stack([column, 2 - column], -1), **add)
 case("scatter_add", normal(6), normal(40), dim=0, index=np.arange(40) * 7 % 6, **add)
 case("scatter_add", normal(), normal(), dim=0, index=np.array(0), **add)
 
-reduced = {"torch": lambda x, src, dim, index, reduce, include_self=True: torch.scatter_reduce(x, dim, index, src, reduce, include_self=include_self)}
+reduced = {
+    "torch": lambda x, src, dim, index, reduce, include_self=True: torch.scatter_reduce(
+        x, dim, index, src, reduce, include_self=include_self
+    )
+}
 for reduce in ("sum", "prod", "mean", "amax", "amin"):
     for include in (True, False):
         how = {"reduce": reduce, "include_self": include, **reduced}
@@ -39,10 +59,27 @@ for reduce in ("sum", "prod", "mean", "amax", "amin"):
         case("scatter_reduce", off_zero(3), off_zero(9), dim=0, index=np.arange(9) // 4, **how)
         case("scatter_reduce", off_zero(), off_zero(), dim=0, index=np.array(0), **how)
     tied = {"reduce": reduce, "smooth": reduce[0] != "a", **reduced}
-    case("scatter_reduce", exactly(2.0, 3.0, -1.0), exactly(2.0, 3.0, 3.0, -1.0, 2.0), dim=0, index=np.array([0, 1, 1, 2, 0]), note="ties", **tied)
+    case(
+        "scatter_reduce",
+        exactly(2.0, 3.0, -1.0),
+        exactly(2.0, 3.0, 3.0, -1.0, 2.0),
+        dim=0,
+        index=np.array([0, 1, 1, 2, 0]),
+        note="ties",
+        **tied,
+    )
 zero = exactly(0.0, 2.0, 5.0, 3.0), exactly(3.0, 0.0, 4.0, 0.0, 0.0, 7.0, 2.0)
 for include in (True, False):
-    case("scatter_reduce", *zero, dim=0, index=np.array([0, 1, 1, 2, 2, 2, 3]), reduce="prod", include_self=include, note="zeros", **reduced)
+    case(
+        "scatter_reduce",
+        *zero,
+        dim=0,
+        index=np.array([0, 1, 1, 2, 2, 2, 3]),
+        reduce="prod",
+        include_self=include,
+        note="zeros",
+        **reduced,
+    )
 
 # -- whole slices, brackets, masks -------------------------------------------------------------------------------------
 
@@ -52,7 +89,15 @@ case("index_add", normal(3, 4), normal(3, 5), dim=-1, index=np.array([1, 1, 3, 0
 case("index_add", normal(3, 4, 2), normal(3, 3, 2), dim=1, index=np.array([3, 3, 0]), **added)
 case("index_add", normal(5), normal(3), dim=0, index=np.array([4, 4, 1]), **added)
 case("index_add", normal(5), normal(0), dim=0, index=np.array([], int), **added)
-case("index_add", normal(), normal(), dim=0, index=np.array(0), torch=lambda x, source, dim, index: torch.index_add(x, dim, index[None], source), note="scalar")
+case(
+    "index_add",
+    normal(),
+    normal(),
+    dim=0,
+    index=np.array(0),
+    torch=lambda x, source, dim, index: torch.index_add(x, dim, index[None], source),
+    note="scalar",
+)
 
 
 def brackets(x: Any, values: Any, indices: Any, accumulate: bool = False) -> Any:
@@ -73,8 +118,24 @@ case("index_put", normal(3, 4), normal(), indices=chosen, torch=brackets, note="
 case("index_put", normal(3, 4), normal(6), indices=chosen, torch=brackets, note="mask")
 case("index_put", normal(3, 4), normal(2, 1), indices=(slice(0, 3, 2), slice(1, None)), torch=brackets, note="slices")
 case("index_put", normal(3, 4), normal(4), indices=1, torch=brackets, note="row")
-case("index_put", normal(3, 4), normal(3), indices=(rows * 0, columns), torch=brackets, note="one place twice", smooth=False)
-case("index_put", normal(3, 4), normal(3), indices=(rows * 0, columns), accumulate=True, torch=brackets, note="one place twice")
+case(
+    "index_put",
+    normal(3, 4),
+    normal(3),
+    indices=(rows * 0, columns),
+    torch=brackets,
+    note="one place twice",
+    smooth=False,
+)
+case(
+    "index_put",
+    normal(3, 4),
+    normal(3),
+    indices=(rows * 0, columns),
+    accumulate=True,
+    torch=brackets,
+    note="one place twice",
+)
 case("index_put", normal(3, 4), normal(1), indices=(rows, columns), accumulate=True, torch=brackets, note="broadcast")
 
 masked = {"torch": lambda x, source, mask: torch.masked_scatter(x, mask, source)}
@@ -93,12 +154,12 @@ case("repeat_interleave", normal(2, 3), repeats=np.array([2]), dim=0, note="vect
 case("repeat_interleave", normal(2, 3), repeats=0, dim=0)
 case("repeat_interleave", normal(), repeats=2)
 unfold = {"torch": lambda x, dimension, size, step: x.unfold(dimension, size, step)}
-case("windows", normal(7), dimension=0, size=3, step=1, **unfold)
-case("windows", normal(2, 8, 3), dimension=1, size=3, step=2, **unfold)
-case("windows", normal(2, 3, 9), dimension=-1, size=2, step=3, **unfold)
-case("windows", normal(3, 4), dimension=0, size=3, step=1, **unfold)
-case("windows", normal(3, 4), dimension=0, size=0, step=2, **unfold)
-case("windows", normal(), dimension=0, size=1, step=1, **unfold)
+case("sliding_windows", normal(7), dimension=0, size=3, step=1, **unfold)
+case("sliding_windows", normal(2, 8, 3), dimension=1, size=3, step=2, **unfold)
+case("sliding_windows", normal(2, 3, 9), dimension=-1, size=2, step=3, **unfold)
+case("sliding_windows", normal(3, 4), dimension=0, size=3, step=1, **unfold)
+case("sliding_windows", normal(3, 4), dimension=0, size=0, step=2, **unfold)
+case("sliding_windows", normal(), dimension=0, size=1, step=1, **unfold)
 
 # -- diagonals ---------------------------------------------------------------------------------------------------------
 
@@ -113,4 +174,3 @@ case("diag_embed", normal(2, 3, 2), offset=-1, dim1=0, dim2=-2)
 case("diag_embed", normal(3), dim1=1, dim2=0, offset=1)
 case("trace", normal(3, 3))
 case("trace", normal(2, 4))
-
