@@ -198,8 +198,6 @@ def test_distances_of_many_near_vectors_do_not_cancel():
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
-    from manual.rules import distance  # noqa: F401 (the module, whose name in the package is not shadowed)
-
     u, v = random(2, 9, 3), random(7, 3, seed=2)
     whole, whole_pullback = rules.cdist(u, v, p=3.0)
     incoming = random(2, 9, 7, seed=4)
