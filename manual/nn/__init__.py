@@ -9,6 +9,7 @@ from manual.nn.absent import ABSENT as _ABSENT
 from manual.nn.activation import *
 from manual.nn.container import *
 from manual.nn.convolution import *
+from manual.nn.distance import *
 from manual.nn.dropout import *
 from manual.nn.folding import *
 from manual.nn.lazy import *
@@ -20,6 +21,7 @@ from manual.nn.module import *
 from manual.nn.normalization import *
 from manual.nn.parameter_container import *
 from manual.nn.upsampling import *
+from manual.nn.pair_losses import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 

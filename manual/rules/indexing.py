@@ -45,7 +45,7 @@ def getitem(x: Any, *, index: Any) -> tuple[Array, Pullback]:
             gradient[index] = incoming
         elif type(index) is not tuple:
             rows = np.asarray(index)
-            _add_rows(gradient, rows.reshape(-1), incoming.reshape(rows.size, *shape[1:]))
+            add_rows(gradient, rows.reshape(-1), incoming.reshape(rows.size, *shape[1:]))
         else:
             places = np.arange(gradient.size).reshape(shape)[index]
             np.add.at(gradient.reshape(-1), places.reshape(-1), incoming.reshape(-1))
@@ -64,7 +64,7 @@ def _array_kinds(index: Any) -> set[str]:
     }
 
 
-def _add_rows(gradient: Array, rows: Array, incoming: Array) -> None:
+def add_rows(gradient: Array, rows: Array, incoming: Array) -> None:
     """Add row ``i`` of ``incoming`` to row ``rows[i]`` of ``gradient``, rows that occur several times included.
 
     Rows are sorted so that equal ones lie side by side and one ``reduceat`` adds up each group.
@@ -99,7 +99,7 @@ def index_select(x: Any, *, dim: int, index: Any) -> tuple[Array, Pullback]:
         gradient = np.zeros(shape, incoming.dtype)
         if shape:
             axis = _axis(dim, len(shape))
-            _add_rows(np.moveaxis(gradient, axis, 0), rows, np.moveaxis(incoming, axis, 0))
+            add_rows(np.moveaxis(gradient, axis, 0), rows, np.moveaxis(incoming, axis, 0))
         else:
             gradient += incoming
         return (gradient,)
@@ -149,6 +149,19 @@ def _pick(x: Any, index: Array, axis: int, shape: tuple[int, ...]) -> tuple[Arra
     flattened = len(shape) != len(original)
     seen = x.reshape(-1) if flattened else x if shape == original else np.broadcast_to(x, shape)
     _check_range(index, shape[axis] if shape else 1, RuntimeError)
+    places = flat_places(index, axis, shape)
+
+    def pick_pullback(incoming: Array, needs: Needs) -> Gradients:
+        gradient = np.zeros(math.prod(shape), incoming.dtype)
+        np.add.at(gradient, places.reshape(-1), incoming.reshape(-1))
+        gradient = gradient.reshape(shape)
+        return (gradient.reshape(original) if flattened else unbroadcast(gradient, original),)
+
+    return seen.reshape(-1)[places], pick_pullback
+
+
+def flat_places(index: Array, axis: int, shape: tuple[int, ...]) -> Array:
+    """Where in the flattened array of ``shape`` the elements lie that an index along one axis names."""
     places = np.zeros(index.shape, np.int64)
     stride = 1
     for position in reversed(range(len(shape))):
@@ -158,14 +171,7 @@ def _pick(x: Any, index: Array, axis: int, shape: tuple[int, ...]) -> tuple[Arra
             steps = np.arange(index.shape[position]).reshape(-1, *(1,) * (len(shape) - 1 - position))
         places += steps * stride
         stride *= shape[position]
-
-    def pick_pullback(incoming: Array, needs: Needs) -> Gradients:
-        gradient = np.zeros(math.prod(shape), incoming.dtype)
-        np.add.at(gradient, places.reshape(-1), incoming.reshape(-1))
-        gradient = gradient.reshape(shape)
-        return (gradient.reshape(original) if flattened else unbroadcast(gradient, original),)
-
-    return seen.reshape(-1)[places], pick_pullback
+    return places
 
 
 def _check_range(index: Array, length: int, error: type[Exception]) -> None:
