@@ -19,9 +19,9 @@ from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *
 from manual.nn.normalization import *
+from manual.nn.pair_losses import *
 from manual.nn.parameter_container import *
 from manual.nn.upsampling import *
-from manual.nn.pair_losses import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 

@@ -9,6 +9,7 @@ from manual.rules.bilinear import *
 from manual.rules.comparison import *
 from manual.rules.contraction import *
 from manual.rules.convolution import *
+from manual.rules.convolution_tbc import *
 from manual.rules.diagonal import *
 from manual.rules.distance import *
 from manual.rules.dropout import *
@@ -16,10 +17,6 @@ from manual.rules.einsum import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *
 from manual.rules.folding import *
-from manual.rules.convolution_tbc import *
-from manual.rules.dropout import *
-from manual.rules.exponential import *
-from manual.rules.extremum import *
 from manual.rules.grid import *
 from manual.rules.identity import *
 from manual.rules.indexing import *
@@ -31,8 +28,8 @@ from manual.rules.normalization import *
 from manual.rules.power import *
 from manual.rules.rectifier import *
 from manual.rules.reduction import *
-from manual.rules.response_norm import *
 from manual.rules.repeating import *
+from manual.rules.response_norm import *
 from manual.rules.scan import *
 from manual.rules.scattering import *
 from manual.rules.shape import *
