@@ -7,6 +7,7 @@ from manual.nn.activation import *
 from manual.nn.container import *
 from manual.nn.dropout import *
 from manual.nn.linear import *
+from manual.nn.linear_cross_entropy import *
 from manual.nn.loss import *
 from manual.nn.module import *
 

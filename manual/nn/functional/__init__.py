@@ -4,6 +4,7 @@ Left out are ``size_average`` and ``reduce``, which torch has deprecated: give w
 """
 
 from manual.nn.functional.activation import *
+from manual.nn.functional.class_losses import *
 from manual.nn.functional.dropout import *
 from manual.nn.functional.linear import *
 from manual.nn.functional.loss import *

@@ -2,7 +2,9 @@
 
 from manual.rules.losses.binary import binary_cross_entropy, binary_cross_entropy_with_logits
 from manual.rules.losses.classification import class_denominator, cross_entropy, nll_loss
+from manual.rules.losses.ctc import ctc_loss
 from manual.rules.losses.divergence import kl_div
+from manual.rules.losses.linear_cross_entropy import linear_cross_entropy
 from manual.rules.losses.margin import hinge_loss, multi_margin_loss, soft_margin_loss, squared_hinge_loss
 from manual.rules.losses.regression import huber_loss, l1_loss, mse_loss, smooth_l1_loss
 
@@ -11,10 +13,12 @@ __all__ = [
     "binary_cross_entropy_with_logits",
     "class_denominator",
     "cross_entropy",
+    "ctc_loss",
     "hinge_loss",
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "linear_cross_entropy",
     "mse_loss",
     "multi_margin_loss",
     "nll_loss",
