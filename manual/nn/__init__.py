@@ -4,6 +4,7 @@ from manual.nn import functional as functional
 from manual.nn import init as init
 from manual.nn import utils as utils
 from manual.nn.activation import *
+from manual.nn.adaptive import *
 from manual.nn.container import *
 from manual.nn.dropout import *
 from manual.nn.linear import *
