@@ -136,7 +136,6 @@ def _classes(kind: str) -> list[tuple[str, str]]:
     import inspect
 
     import manual.nn
-    import manual.nn.loss
     import manual.optim
     import manual.optim.lr_scheduler as schedules
 
@@ -145,10 +144,9 @@ def _classes(kind: str) -> list[tuple[str, str]]:
     elif kind == "schedulers":
         found = {n: c for n, c in vars(schedules).items() if inspect.isclass(c) and n != "LRScheduler"}
     else:
-        losses = {name: getattr(manual.nn, name) for name in manual.nn.loss.__all__}
-        layers = {
-            n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and n not in (*losses, "Module", "Parameter")
-        }
+        modules = {n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and issubclass(c, manual.nn.Module)}
+        losses = {n: c for n, c in modules.items() if hasattr(c, "denominator")}
+        layers = {n: c for n, c in modules.items() if n not in (*losses, "Module")}
         found = losses if kind == "losses" else layers
     return [(name, (inspect.getdoc(found[name]) or "").split("\n")[0]) for name in sorted(found) if name[0].isupper()]
 
