@@ -54,8 +54,8 @@ def ctc_loss(
     ``log_probs`` only after a log-softmax. ``"mean"`` divides each loss by its target's length (at least 1), then
     averages over the batch. A target too long for its input has the loss infinity and the gradient nan, or 0 and 0 if
     ``zero_infinity``. Nothing after ``input_lengths`` counts. For a class of probability 0 torch answers nan, this rule
-    0 or minus the posterior, as the formula has it; and labels outside the classes, which torch reads past the end of
-    its array for, are refused.
+    0; for a blank as the last label torch's gradient at the last time step lacks a part of the posterior, this rule's
+    does not; and labels outside the classes, for which torch reads past its array, are refused.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def ctc_loss(
     last = lattice.target_lengths * 2 + 2  # two columns of minus infinity stand before the first position
     ends = lattice.input_lengths - 1, lattice.batch
     log_likelihood = np.logaddexp(alpha[(*ends, last)], alpha[(*ends, last - 1)])
-    if not lattice.input_lengths.all():  # nothing spells the empty target, and no other
+    if not lattice.input_lengths.all():  # an empty input spells the empty target and no other
         nothing = np.where(lattice.target_lengths == 0, 0.0, -math.inf)
         log_likelihood = np.where(lattice.input_lengths == 0, nothing, log_likelihood).astype(log_probs.dtype)
     impossible = np.isneginf(log_likelihood)
@@ -186,10 +186,7 @@ def _lattice(log_probs: Array, targets: Any, input_lengths: Any, target_lengths:
     lengths = _lengths("target_lengths", target_lengths, batch)
     if inputs.max() > times:
         raise RuntimeError(f"Expected input_lengths to have value at most {times}, but got value {inputs.max()}")
-    targets = np.asarray(targets)
-    if log_probs.ndim == 2 and targets.ndim == 1:
-        targets = targets[np.newaxis]
-    sequences = _padded(targets, lengths, classes, blank)
+    sequences = _padded(np.asarray(targets), lengths, classes, blank)
     labels = np.full((batch, 2 * sequences.shape[1] + 1), blank)
     labels[:, 1::2] = sequences
     barrier = np.full((batch, labels.shape[1] + 2), -np.inf, log_probs.dtype)
