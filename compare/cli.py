@@ -145,9 +145,8 @@ def _classes(kind: str) -> list[tuple[str, str]]:
         found = {n: c for n, c in vars(schedules).items() if inspect.isclass(c) and n != "LRScheduler"}
     else:
         modules = {n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and issubclass(c, manual.nn.Module)}
-        losses = {n: c for n, c in modules.items() if hasattr(c, "denominator")}
-        layers = {n: c for n, c in modules.items() if n not in (*losses, "Module")}
-        found = losses if kind == "losses" else layers
+        of_kind = {n: c for n, c in modules.items() if hasattr(c, "denominator") == (kind == "losses")}
+        found = {n: c for n, c in of_kind.items() if n != "Module"}
     return [(name, (inspect.getdoc(found[name]) or "").split("\n")[0]) for name in sorted(found) if name[0].isupper()]
 
 

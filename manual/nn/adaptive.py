@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -26,13 +27,13 @@ class _ASMoutput(NamedTuple):
 
 
 class AdaptiveLogSoftmaxWithLoss(Module):
-    """Log-softmax over classes sorted by falling frequency, the rare ones in clusters of smaller and smaller maps.
+    """Log-softmax over very many classes, the rare ones in clusters behind smaller maps.
 
-    The *head* is a softmax over the ``cutoffs[0]`` most frequent classes and one entry per cluster; cluster ``i`` holds
-    the classes from ``cutoffs[i]`` to ``cutoffs[i + 1]``, and its *tail* is a softmax among them, behind a projection
-    to ``in_features // div_value ** (i + 1)`` features. A class of cluster ``i`` has
-    ``log p = head_log_softmax[entry of i] + tail_log_softmax_i[class]``, so a row of a batch pays for the head and for
-    its own cluster only.
+    The classes are numbered by falling frequency. The *head* is a softmax over the ``cutoffs[0]`` most frequent ones
+    and one entry per cluster; cluster ``i`` holds the classes from ``cutoffs[i]`` to ``cutoffs[i + 1]``, and its *tail*
+    is a softmax among them, behind a projection to ``in_features // div_value ** (i + 1)`` features. A class of cluster
+    ``i`` has ``log p = head_log_softmax[entry of i] + tail_log_softmax_i[class]``, so a row of a batch pays for the
+    head and for its own cluster only.
 
     Shapes: input ``(N, in_features)`` or ``(in_features,)``, target ``(N,)`` or ``()``; the result is a named tuple of
     ``output`` in the target's shape and the scalar ``loss``.
@@ -89,9 +90,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             width = int(in_features // div_value ** (cluster + 1))
             classes = self.cutoffs[cluster + 1] - self.cutoffs[cluster]
             self.tail.append(
-                Sequential(
-                    Linear(in_features, width, bias=False, **made), Linear(width, classes, bias=False, **made)
-                )
+                Sequential(Linear(in_features, width, bias=False, **made), Linear(width, classes, bias=False, **made))
             )
 
     def reset_parameters(self) -> None:
@@ -120,7 +119,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             back = np.argsort(np.concatenate(members))
             terms = apply(rules.add, terms, apply(rules.getitem, apply(rules.cat, *parts), index=back))
         output = apply(rules.neg, apply(rules.reshape, terms, shape=()) if single else terms)
-        return _ASMoutput(output, apply(rules.mean, terms))
+        return _ASMoutput(output, apply(rules.div, apply(rules.sum, terms), terms.numel() or math.nan))
 
     def log_prob(self, input: Tensor) -> Tensor:
         """The log-probabilities of all classes: ``(N, in_features)`` to ``(N, n_classes)``."""

@@ -155,7 +155,8 @@ class LinearCrossEntropyLoss(_WeightedLoss):
         self.linear = Linear(in_features, num_classes * math.prod(out_features), bias=bias, device=device, dtype=dtype)
 
     def forward(self, input: Tensor, target: Any) -> Tensor:
-        weight, bias = self.linear.weight, self.linear.bias
+        weight: Any = self.linear.weight
+        bias: Any = self.linear.bias
         if self.out_features:
             shape = (self.num_classes, *self.out_features)
             weight = weight.reshape((*shape, self.linear.in_features))

@@ -176,13 +176,13 @@ class NLLLoss(_ClassLoss):
 class NLLLoss2d(NLLLoss):
     """The old name of :class:`NLLLoss` for images; like torch, it says so."""
 
-    def __init__(self, *args: Any, **kwargs: Any):
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
         warnings.warn(
             "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in replacement.",
             FutureWarning,
             stacklevel=2,
         )
-        super().__init__(*args, **kwargs)
+        super().__init__(weight, ignore_index, reduction)
 
 
 class CrossEntropyLoss(_ClassLoss):

@@ -133,7 +133,9 @@ def _alpha_beta(alpha: Array, emissions: Array, lattice: _Lattice) -> Array:
     after = np.full((batch, positions + 2), -np.inf, emissions.dtype)
     beyond = after[:, 2:]
     last = lattice.target_lengths * 2
-    ending = {length - 1: np.flatnonzero(lattice.input_lengths == length) for length in {*lattice.input_lengths.tolist()}}
+    ending = {
+        length - 1: np.flatnonzero(lattice.input_lengths == length) for length in {*lattice.input_lengths.tolist()}
+    }
     for time in range(times - 1, -1, -1):
         if time == times - 1:
             beta.fill(-np.inf)
@@ -210,28 +212,23 @@ def _padded(targets: Array, lengths: Array, classes: int, blank: int) -> Array:
     """The targets as one row per sequence, blank after each one's end."""
     batch, longest = lengths.size, int(lengths.max())
     counts = np.arange(longest) < lengths[:, np.newaxis]
-    if targets.ndim == 2:
-        if targets.shape[0] != batch:
-            raise RuntimeError(
-                f"Expected tensor to have size {batch} at dimension 0, but got size {targets.shape[0]} for argument #2 'targets'"
-            )
-        if targets.shape[1] < longest:
-            raise RuntimeError(
-                f"Expected tensor to have size at least {longest} at dimension 1, but got size {targets.shape[1]} "
-                "for argument #2 'targets'"
-            )
-        labels = targets[:, :longest][counts]
-    elif targets.ndim == 1:
-        labels = targets
-        if labels.size != lengths.sum():
-            raise RuntimeError(
-                f"Expected tensor to have size {lengths.sum()} at dimension 0, but got size {labels.size} for argument #2 'targets'"
-            )
-    else:
-        raise RuntimeError(f"Expected 1 to 2 dimensions, but got {targets.ndim}-dimensional tensor for argument #2 'targets'")
+    argument = "for argument #2 'targets'"
+    if targets.ndim not in (1, 2):
+        raise RuntimeError(f"Expected 1 to 2 dimensions, but got {targets.ndim}-dimensional tensor {argument}")
+    rows = batch if targets.ndim == 2 else int(lengths.sum())
+    if targets.shape[0] != rows:
+        raise RuntimeError(
+            f"Expected tensor to have size {rows} at dimension 0, but got size {targets.shape[0]} {argument}"
+        )
+    if targets.ndim == 2 and targets.shape[1] < longest:
+        raise RuntimeError(
+            f"Expected tensor to have size at least {longest} at dimension 1, "
+            f"but got size {targets.shape[1]} {argument}"
+        )
+    labels = targets[:, :longest][counts] if targets.ndim == 2 else targets
     outside = (labels < 0) | (labels >= classes)
     if outside.any():
         raise RuntimeError(f"Expected targets to lie between 0 and {classes - 1}, but got {labels[outside][0]}")
-    rows = np.full((batch, longest), blank)
-    rows[counts] = labels
-    return rows
+    padded = np.full((batch, longest), blank)
+    padded[counts] = labels
+    return padded

@@ -9,7 +9,7 @@ import numpy as np
 
 from manual.rules.contraction import linear
 from manual.rules.core import Array, Pullback
-from manual.rules.losses.classification import class_denominator, cross_entropy
+from manual.rules.losses.classification import batch_of_one, check_targets, class_denominator, cross_entropy
 from manual.rules.losses.reductions import reduce_terms
 
 __all__ = ["linear_cross_entropy"]
@@ -57,33 +57,29 @@ def linear_cross_entropy(
     RuntimeError, ValueError, IndexError
         As :func:`cross_entropy`, and if the shapes or dtypes of the affine map do not fit.
     """
-    target = np.asarray(target)
-    logits_shape = _check(input, linear_weight, target, linear_bias, ignore_index)
+    given = np.asarray(target)
+    logits_shape = _check(input, linear_weight, given, linear_bias, ignore_index)
     single = input.ndim == 1
+    target = batch_of_one(given, logits_shape) if single else given
     if single:
-        if target.shape != logits_shape and target.size != 1:
-            raise ValueError(f"Expected input batch_size (1) to match target batch_size ({target.shape[0]}).")
         logits_shape = (1, *logits_shape)
-        target = target.reshape(logits_shape if target.shape == logits_shape[1:] else 1)
     working = input.dtype if acc_dtype is None else np.dtype(acc_dtype)
+    shape_alone = np.broadcast_to(working.type(0), logits_shape)
+    if target.shape != logits_shape:
+        check_targets(shape_alone, target)
     rows = _as(input.reshape(-1, input.shape[-1]), working)
     flat_weight = _as(linear_weight.reshape(-1, linear_weight.shape[-1]), working)
     flat_bias = None if linear_bias is None else _as(linear_bias.reshape(-1), working)
     options: dict[str, Any] = {
-        "weight": weight if acc_dtype is None or weight is None else _as(weight, working),
+        "weight": weight if weight is None or acc_dtype is None else _as(weight, working),
         "ignore_index": -100 if ignore_index is None else ignore_index,
     }
-    if len(target) != len(rows):
-        raise ValueError(f"Expected input batch_size ({len(rows)}) to match target batch_size ({len(target)}).")
 
     def piece(part: slice) -> tuple[Array, Pullback, Pullback]:
         logits, linear_pullback = linear(rows[part], flat_weight, flat_bias)
+        logits = logits.reshape(-1, *logits_shape[1:])
         terms, loss_pullback = cross_entropy(
-            logits.reshape(-1, *logits_shape[1:]),
-            target[part],
-            reduction="none",
-            label_smoothing=label_smoothing,
-            **options,
+            logits, target[part], reduction="none", label_smoothing=label_smoothing, **options
         )
         return terms, loss_pullback, linear_pullback
 
@@ -96,43 +92,43 @@ def linear_cross_entropy(
         terms = np.concatenate([piece(part)[0] for part in parts])
     total: Any = 1
     if reduction == "mean":
-        shape = np.broadcast_to(working.type(0), logits_shape)
-        total = class_denominator(shape, target, **options) or math.nan
+        total = class_denominator(shape_alone, target, **options) or math.nan
         value = np.add.reduce(terms, axis=None) / total
     else:
         value = reduce_terms(terms[0] if single and reduction == "none" else terms, reduction)
-    value = value.astype(input.dtype, copy=False)
 
     def linear_cross_entropy_pullback(incoming: Any, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:
-        scale = _as(incoming, working)
+        scale = _as(incoming, terms.dtype)
         scale = scale.reshape(terms.shape) if reduction == "none" else scale / total
         of_map = needs[0], needs[1], len(needs) > 3 and needs[3]
-        to_rows = np.empty_like(rows) if needs[0] else None
+        to_input = np.empty_like(rows) if needs[0] else None
         to_target = np.empty_like(target) if needs[2] else None
-        to_map: list[Any] = [None, None]
+        to_weight = to_bias = None
         for part in parts:
             loss_pullback, linear_pullback = kept or piece(part)[1:]
-            of_part = scale[part] if reduction == "none" else scale
-            to_logits, to_part = loss_pullback(of_part, (any(of_map), needs[2]))
+            to_logits, to_part = loss_pullback(scale[part] if reduction == "none" else scale, (any(of_map), needs[2]))
             if to_target is not None:
                 to_target[part] = to_part
-            if to_logits is None:
-                continue
-            to_part, *shares = linear_pullback(to_logits.reshape(-1, len(flat_weight)), of_map)
-            if to_rows is not None:
-                to_rows[part] = to_part
-            for place, share in enumerate(shares):
-                if share is not None:
-                    to_map[place] = share if to_map[place] is None else np.add(to_map[place], share, out=to_map[place])
-        found = to_rows, to_map[0], to_target, to_map[1]
-        given = input, linear_weight, target_as_given, linear_bias
+            if to_logits is not None:
+                to_part, of_weight, of_bias = linear_pullback(to_logits.reshape(-1, len(flat_weight)), of_map)
+                to_weight, to_bias = _added(to_weight, of_weight), _added(to_bias, of_bias)
+                if to_input is not None:
+                    to_input[part] = to_part
+        found = (to_input, input), (to_weight, linear_weight), (to_target, given), (to_bias, linear_bias)
         return tuple(
-            None if gradient is None or array is None else _as(gradient.reshape(array.shape), array.dtype)
-            for gradient, array in zip(found, given, strict=True)
-        )[: len(needs)]
+            None if gradient is None or like is None else _as(gradient.reshape(like.shape), like.dtype)
+            for gradient, like in found[: len(needs)]
+        )
 
-    target_as_given = target[0] if single else target
-    return value, linear_cross_entropy_pullback
+    return value if acc_dtype is None else _as(value, input.dtype), linear_cross_entropy_pullback
+
+
+def _added(total: Array | None, share: Array | None) -> Array | None:
+    """The sum so far and one chunk's share of it, which the first chunk's share becomes."""
+    if total is None or share is None:
+        return share
+    total += share
+    return total
 
 
 def _as(array: Any, dtype: np.dtype[Any]) -> Any:

@@ -60,12 +60,17 @@ def test_any_class_may_be_the_blank(blank):
 
 
 def test_a_blank_among_the_labels_is_one_more_place_for_a_blank():
-    against_torch(log_probs, np.array([[0, 1, 2], [3, 0, 1], [0, 0, 4], [1, 0, 2]]), full, np.full(4, 3), reduction="none")
+    against_torch(
+        log_probs, np.array([[0, 1, 2], [3, 0, 1], [0, 0, 4], [1, 0, 2]]), full, np.full(4, 3), reduction="none"
+    )
 
 
 def test_a_blank_as_the_last_label_keeps_the_posterior_whole_where_torch_loses_some_of_it():
     targets, length = np.array([[1, 0]]), np.array([2])
-    mine, theirs = manual.tensor(log_probs[:, :1], requires_grad=True), torch.tensor(log_probs[:, :1], requires_grad=True)
+    mine, theirs = (
+        manual.tensor(log_probs[:, :1], requires_grad=True),
+        torch.tensor(log_probs[:, :1], requires_grad=True),
+    )
     value = functional.ctc_loss(mine, targets, full[:1], length, reduction="sum")
     expected = F.ctc_loss(theirs, *map(torch.tensor, (targets, full[:1], length)), reduction="sum")
     value.backward()
@@ -90,7 +95,9 @@ def test_a_batch_of_one_keeps_its_axis():
 @pytest.mark.parametrize("kind", [list, tuple, np.array, manual.tensor], ids=lambda kind: kind.__name__)
 def test_lengths_of_every_kind(kind):
     expected = losses.ctc_loss(log_probs, padded, shorter, target_lengths)[0]
-    assert functional.ctc_loss(log_probs, padded, kind(shorter.tolist()), kind(target_lengths.tolist())).item() == expected
+    assert (
+        functional.ctc_loss(log_probs, padded, kind(shorter.tolist()), kind(target_lengths.tolist())).item() == expected
+    )
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.int16, np.uint8, np.float64])
@@ -221,7 +228,9 @@ def test_probabilities_far_below_the_smallest_number(dtype):
     times = 400
     x = log_softmax(8 * random(times, 2, 6, seed=9))
     targets = np.random.default_rng(3).integers(1, 6, (2, 60))
-    (gradient,), _ = against_torch(x, targets, np.array([400, 350]), np.array([60, 45]), dtype, factor=30, reduction="none")
+    (gradient,), _ = against_torch(
+        x, targets, np.array([400, 350]), np.array([60, 45]), dtype, factor=30, reduction="none"
+    )
     assert np.isfinite(gradient).all()
     assert losses.ctc_loss(x, targets, [400, 350], [60, 45], reduction="none")[0].min() > 800  # exp(-800) is 0
 
