@@ -14,8 +14,10 @@ from manual.rules.identity import *
 from manual.rules.indexing import *
 from manual.rules.joining import *
 from manual.rules.norm import *
+from manual.rules.packing import *
 from manual.rules.power import *
 from manual.rules.rectifier import *
+from manual.rules.recurrent import *
 from manual.rules.reduction import *
 from manual.rules.shape import *
 from manual.rules.softmax import *

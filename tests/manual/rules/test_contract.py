@@ -11,7 +11,7 @@ import pytest
 
 from manual import rules
 
-HELPERS = {"core", "masking"}
+HELPERS = {"core", "masking", "steps"}
 
 
 def exported_rules() -> set[str]:
