@@ -24,6 +24,8 @@ from manual.nn.normalization import *
 from manual.nn.pair_losses import *
 from manual.nn.parameter_container import *
 from manual.nn.upsampling import *
+from manual.nn.recurrent import *
+from manual.nn.recurrent_cells import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 
