@@ -23,8 +23,8 @@ class MultiheadAttention(Module):
     """Attends with ``num_heads`` heads, each to a projection of query, key and value of its own.
 
     Shapes: query ``(L, N, embed_dim)``, key ``(S, N, kdim)``, value ``(S, N, vdim)``, with ``batch_first`` the first
-    two axes exchanged, or all without N. See :func:`manual.nn.functional.multi_head_attention_forward` for the masks (True
-    where *not* to look) and for what comes out.
+    two axes exchanged, or all without N. The masks (True where *not* to look) and what comes out are described in
+    :func:`manual.nn.functional.multi_head_attention_forward`.
 
     ``in_proj_weight`` stacks the projections of query, key and value; where ``kdim`` or ``vdim`` differ from
     ``embed_dim`` there are ``q_proj_weight``, ``k_proj_weight`` and ``v_proj_weight`` instead. ``out_proj`` is a module

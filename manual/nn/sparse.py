@@ -44,7 +44,8 @@ class _Table(Module):
     def _from(cls, embeddings: Any, freeze: bool, **options: Any) -> Self:
         if as_array(embeddings).ndim != 2:
             raise AssertionError("Embeddings parameter is expected to be 2-dimensional")
-        table = cls(*as_array(embeddings).shape, _weight=embeddings, **options)
+        options["_weight"] = embeddings
+        table = cls(*as_array(embeddings).shape, **options)
         table.weight.requires_grad_(not freeze)
         return table
 

@@ -211,7 +211,7 @@ def _heads(projected: Tensor, parts: int, num_heads: int) -> tuple[Tensor, ...]:
     length, batch, width = projected.shape
     head = width // (parts * num_heads)
     cut = apply(rules.reshape, projected, shape=(length, batch, parts, num_heads, head))
-    return apply(rules.unbind, apply(rules.permute, cut, dims=(2, 1, 3, 0, 4)))  # type: ignore[no-any-return]
+    return apply(rules.unbind, apply(rules.permute, cut, dims=(2, 1, 3, 0, 4)))
 
 
 def _head_of_bias(bias: Any, batch: int, num_heads: int) -> Tensor:

@@ -75,7 +75,7 @@ def embedding_bag(
         padding_idx %= count
     if max_norm is not None:
         _shorten_rows(table, indices, max_norm, norm_type)
-    shares = ()
+    shares: tuple[Tensor, ...] = ()
     if per_sample_weights is not None:
         if as_array(per_sample_weights).dtype != table.dtype:
             raise RuntimeError(
