@@ -151,12 +151,10 @@ def _scores(scaled: Array, key: Array, attn_mask: Any, is_causal: bool) -> Array
     if attn_mask.dtype.kind == "b":
         attn_mask = np.where(attn_mask, scores.dtype.type(0), scores.dtype.type(-np.inf))
     try:
-        if np.broadcast_shapes(scores.shape, attn_mask.shape) == scores.shape:
-            scores += attn_mask
-            return scores
-        return np.add(scores, attn_mask, dtype=scores.dtype)
+        scores += attn_mask
     except ValueError:
         raise RuntimeError(f"The mask {attn_mask.shape} does not broadcast to the scores {scores.shape}") from None
+    return scores
 
 
 def _softmax_rows(scores: Array, *, blind_rows_are_zero: bool) -> Array:

@@ -100,6 +100,7 @@ def embedding_bag(
     found = np.take(weight, rows, axis=0)
     sizes = np.bincount(bag, minlength=len(starts))
     shape = (len(starts), weight.shape[1])
+    picked: Any = None
     if mode == "max":
         value, picked = _largest(found, sizes, shape)
     else:

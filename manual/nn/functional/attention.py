@@ -34,18 +34,17 @@ def scaled_dot_product_attention(
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p:g}")
     options: dict[str, Any] = {"is_causal": is_causal, "scale": scale, "enable_gqa": enable_gqa}
     if dropout_p > 0:
-        shape = _weights_shape(as_array(query).shape, as_array(key).shape, attn_mask, enable_gqa)
+        shape = _weights_shape(as_array(query).shape, as_array(key).shape, enable_gqa)
         options |= {"dropout_p": dropout_p, "dropout_mask": random.bernoulli(shape, 1 - dropout_p)}
     masks = () if attn_mask is None else (attn_mask,)
     result: Tensor = apply(rules.scaled_dot_product_attention, query, key, value, *masks, **options)
     return result
 
 
-def _weights_shape(query: tuple[int, ...], key: tuple[int, ...], attn_mask: Any, grouped: bool) -> tuple[int, ...]:
+def _weights_shape(query: tuple[int, ...], key: tuple[int, ...], grouped: bool) -> tuple[int, ...]:
     """The shape of the weights of attention, which is that of what dropout draws."""
     lead = query[:-2] if grouped else np.broadcast_shapes(query[:-2], key[:-2])
-    shape = (*lead, query[-2], key[-2])
-    return shape if attn_mask is None else np.broadcast_shapes(shape, as_array(attn_mask).shape)
+    return (*lead, query[-2], key[-2])
 
 
 def multi_head_attention_forward(
