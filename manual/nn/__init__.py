@@ -10,6 +10,7 @@ from manual.nn.dropout import *
 from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *
+from manual.nn.normalization import *
 from manual.nn.sparse import *
 from manual.nn.transformer import *
 

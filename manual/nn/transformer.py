@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 
 from manual.nn import functional, init
-from manual.nn._layer_norm import LayerNorm
 from manual.nn.attention import MultiheadAttention
 from manual.nn.container import ModuleList
 from manual.nn.dropout import Dropout
 from manual.nn.functional.attention import canonical_masks
 from manual.nn.linear import Linear
 from manual.nn.module import Module
+from manual.nn.normalization import LayerNorm
 from manual.tensor import DEFAULT_DTYPE, Tensor
 
 __all__ = [

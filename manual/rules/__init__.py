@@ -15,10 +15,13 @@ from manual.rules.extremum import *
 from manual.rules.identity import *
 from manual.rules.indexing import *
 from manual.rules.joining import *
+from manual.rules.layer_normalization import *
 from manual.rules.norm import *
+from manual.rules.normalization import *
 from manual.rules.power import *
 from manual.rules.rectifier import *
 from manual.rules.reduction import *
+from manual.rules.response_norm import *
 from manual.rules.shape import *
 from manual.rules.softmax import *
 from manual.rules.special import *

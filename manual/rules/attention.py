@@ -58,7 +58,7 @@ def scaled_dot_product_attention(
     RuntimeError
         If dtypes or shapes do not fit, or a mask is given besides ``is_causal``.
     IndexError
-        If the mask has less than two axes.
+        If the mask has less than two axes, or there is no axis of heads to share.
     """
     _check_inputs(query, key, value, attn_mask, is_causal)
     shapes = key.shape, value.shape
@@ -196,7 +196,7 @@ def _kept(dropout_mask: Array, dropout_p: float, dtype: Any) -> Array:
 def _for_heads_of(query: Array, *shared: Array) -> list[Array]:
     """Repeat heads of keys and values until there is one for each head of the query."""
     if min(query.ndim, *(array.ndim for array in shared)) < 3:
-        raise RuntimeError("enable_gqa asks for an axis of heads: at least 3 dimensions of query, key and value")
+        raise IndexError("enable_gqa asks for an axis of heads: at least 3 dimensions of query, key and value")
     heads = query.shape[-3]
     if any(not array.shape[-3] or heads % array.shape[-3] for array in shared):
         counts = " and ".join(str(array.shape[-3]) for array in shared)
