@@ -1,4 +1,4 @@
-"""The length of vectors."""
+"""The length of vectors, and vectors of length 1."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from manual.rules.core import Array, Gradients, Needs, Pullback, reduce_axes
+from manual.rules.core import Array, Gradients, Needs, Pullback, floating, reduce_axes
 from manual.rules.reduction import collapse, restore
 
-__all__ = ["norm"]
+__all__ = ["norm", "normalize"]
 
 
 def norm(x: Any, *, p: float | str = 2, dim: Any = None, keepdim: bool = False) -> tuple[Array, Pullback]:
@@ -62,3 +62,33 @@ def norm(x: Any, *, p: float | str = 2, dim: Any = None, keepdim: bool = False) 
             return (slope * np.where(length == 0, 0, arriving / length ** (order - 1)),)
 
     return value, norm_pullback
+
+
+@floating
+def normalize(x: Any, *, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> tuple[Array, Pullback]:
+    """Divide vectors along one or more axes by their p-norm.
+
+    Shapes: ``x`` and the value alike, of any shape; ``dim`` names the axes of the vectors.
+
+    Forward: ``y = x / n`` with ``n = max(‖x‖_p, eps)``.
+
+    Backward: ``dy = dx / n - y dn / n``, so what arrives at ``n`` is ``-Σ g y / n``, which :func:`norm` hands on to
+    ``x``. For ``p = 2``, ``dn = y · dx``, and the gradient is ``(g - y Σ g y) / n``: ``g`` without its part along the
+    vector, whose length cannot change.
+
+    Convention: below ``eps`` the divisor is a constant, and the gradient ``g / eps``; at ``eps`` exactly the norm.
+    """
+    axes = reduce_axes(dim, x.ndim)
+    length, norm_pullback = norm(x, p=p, dim=dim, keepdim=True)
+    divisor = np.maximum(length, eps)
+    value = x / divisor
+
+    def normalize_pullback(incoming: Array, needs: Needs) -> Gradients:
+        to_length = collapse(np.add, incoming * value, axes, True)
+        to_length = np.where(length < eps, 0, -to_length / divisor)
+        (gradient,) = norm_pullback(to_length, needs)
+        gradient = np.asarray(gradient)
+        gradient += incoming / divisor
+        return (gradient,)
+
+    return value, normalize_pullback

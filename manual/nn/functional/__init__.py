@@ -8,6 +8,7 @@ from manual.nn.functional.attention import *
 from manual.nn.functional.dropout import *
 from manual.nn.functional.linear import *
 from manual.nn.functional.loss import *
+from manual.nn.functional.normalization import *
 from manual.nn.functional.sparse import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
