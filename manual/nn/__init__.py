@@ -8,6 +8,7 @@ from manual.nn import utils as utils
 from manual.nn.absent import ABSENT as _ABSENT
 from manual.nn.activation import *
 from manual.nn.adaptive import *
+from manual.nn.attention import *
 from manual.nn.container import *
 from manual.nn.convolution import *
 from manual.nn.distance import *
@@ -26,6 +27,8 @@ from manual.nn.parameter_container import *
 from manual.nn.upsampling import *
 from manual.nn.recurrent import *
 from manual.nn.recurrent_cells import *
+from manual.nn.sparse import *
+from manual.nn.transformer import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 

@@ -6,6 +6,7 @@ What a rule promises is written in ``manual.rules.core``. The losses are in ``ma
 from manual.rules.activation import *
 from manual.rules.arithmetic import *
 from manual.rules.bilinear import *
+from manual.rules.attention import *
 from manual.rules.comparison import *
 from manual.rules.contraction import *
 from manual.rules.convolution import *
@@ -14,6 +15,7 @@ from manual.rules.diagonal import *
 from manual.rules.distance import *
 from manual.rules.dropout import *
 from manual.rules.einsum import *
+from manual.rules.embedding import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *
 from manual.rules.folding import *
@@ -34,6 +36,7 @@ from manual.rules.repeating import *
 from manual.rules.response_norm import *
 from manual.rules.scan import *
 from manual.rules.scattering import *
+from manual.rules.response_norm import *
 from manual.rules.shape import *
 from manual.rules.softmax import *
 from manual.rules.sorting import *

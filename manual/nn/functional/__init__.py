@@ -11,6 +11,7 @@ from manual.nn.functional.convolution import *
 from manual.nn.functional.convolution_tbc import *
 from manual.nn.functional.distance import *
 from manual.nn.functional.class_losses import *
+from manual.nn.functional.attention import *
 from manual.nn.functional.dropout import *
 from manual.nn.functional.folding import *
 from manual.nn.functional.gumbel import *
@@ -19,6 +20,7 @@ from manual.nn.functional.loss import *
 from manual.nn.functional.normalization import *
 from manual.nn.functional.pair_losses import *
 from manual.nn.functional.vision import *
+from manual.nn.functional.sparse import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 
