@@ -9,5 +9,7 @@ from manual.nn.dropout import *
 from manual.nn.linear import *
 from manual.nn.loss import *
 from manual.nn.module import *
+from manual.nn.padding import *
+from manual.nn.pooling import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

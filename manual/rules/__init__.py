@@ -4,6 +4,7 @@ What a rule promises is written in ``manual.rules.core``. The losses are in ``ma
 """
 
 from manual.rules.activation import *
+from manual.rules.adaptive import *
 from manual.rules.arithmetic import *
 from manual.rules.comparison import *
 from manual.rules.contraction import *
@@ -14,9 +15,12 @@ from manual.rules.identity import *
 from manual.rules.indexing import *
 from manual.rules.joining import *
 from manual.rules.norm import *
+from manual.rules.padding import *
+from manual.rules.pooling import *
 from manual.rules.power import *
 from manual.rules.rectifier import *
 from manual.rules.reduction import *
 from manual.rules.shape import *
 from manual.rules.softmax import *
 from manual.rules.special import *
+from manual.rules.unpooling import *
