@@ -362,7 +362,7 @@ class FractionalMaxPool2d(_FractionalMaxPool):
 
 
 class FractionalMaxPool3d(_FractionalMaxPool):
-    """The maximum of each window of a volume; see :class:`FractionalMaxPool2d`. ``_random_samples`` is ``(N, C, 3)``."""
+    """The maximum of each window of a volume, as :class:`FractionalMaxPool2d`; ``_random_samples`` is ``(N, C, 3)``."""
 
     _dimensions = 3
     _function = staticmethod(functional.fractional_max_pool3d)

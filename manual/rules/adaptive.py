@@ -1,7 +1,7 @@
 """Pooling into a given number of windows, and pooling into windows that are laid at random.
 
-All take ``x`` of shape ``(N, C, d1, ...)`` or ``(C, d1, ...)``, and ``output_size`` says how many windows there are along
-each of the axes ``d1, ...``.
+All take ``x`` of shape ``(N, C, d1, ...)`` or ``(C, d1, ...)``, and ``output_size`` says how many windows there are
+along each of the axes ``d1, ...``.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ def adaptive_avg_pool(x: Any, *, output_size: tuple[int, ...]) -> tuple[Array, P
     dimensions along each axis.
 
     Backward: each element gets ``g_i / k_i`` from every window that it is in, and these are again such windows: ``i``
-    runs from ``floor(j m / n)`` to ``ceil((j + 1) m / n)``, because the condition that the intervals ``[i, i + 1) / m`` and
-    ``[j, j + 1) / n`` meet is symmetric.
+    runs from ``floor(j m / n)`` to ``ceil((j + 1) m / n)``, because the condition that the intervals
+    ``[i, i + 1) / m`` and ``[j, j + 1) / n`` meet is symmetric.
 
-    Source: He et al. (2014), Spatial Pyramid Pooling in Deep Convolutional Networks, section 2.3.
+    Source: He et al. (2014), Spatial Pyramid Pooling in Deep Convolutional Networks for Visual Recognition.
 
     Convention: windows overlap by an element where ``m`` does not divide ``n``; with ``m > n`` elements are repeated.
 
@@ -104,13 +104,12 @@ def fractional_max_pool(
 ) -> tuple[Any, Pullback]:
     """Take the maximum of windows that lie at pseudorandom distances, so that sizes shrink by less than half.
 
-    Shapes: ``x (N, C, d1, ...)`` or ``(C, d1, ...)``; ``random_samples (N or more, C, axes)``, numbers between 0 and 1,
-    in the dtype of ``x``; the value has ``output_size`` in the place of ``d1, ...``; indices as in
-    :func:`adaptive_max_pool`.
+    Shapes: ``x (N, C, d1, ...)`` or ``(C, d1, ...)``; ``random_samples (N or more, C, axes)``, numbers between 0 and 1;
+    the value has ``output_size`` in the place of ``d1, ...``; indices as in :func:`adaptive_max_pool`.
 
     Forward: with ``u`` the sample of an axis of ``n`` elements, ``m`` windows of ``k`` taps, and
-    ``a = (n - k) / (m - 1)``, window ``i`` begins at ``floor((i + u) a) - floor(u a)``, the last at ``n - k``. Its maximum
-    is taken.
+    ``a = (n - k) / (m - 1)``, window ``i`` begins at ``floor((i + u) a) - floor(u a)``, the last at ``n - k``. Its
+    maximum is taken.
 
     Backward: the place of the maximum gets the gradient, the sum of them where it wins several windows.
 
@@ -132,7 +131,7 @@ def fractional_max_pool(
     axes = shape[-dimensions:]
     batch = shape[0] if x.ndim == dimensions + 2 else 1
     planes = math.prod(shape[:-dimensions])
-    samples = random_samples[:batch].reshape(planes, dimensions)
+    samples = random_samples[:batch].reshape(planes, dimensions).astype(x.dtype, copy=False)
     if dimensions == 2:
         samples = samples[:, ::-1]
     corner: Any = (np.arange(planes) * math.prod(axes)).reshape(-1, *(1,) * dimensions)
@@ -194,8 +193,6 @@ def _check_fractional(x: Array, kernel_size: tuple[int, ...], output_size: tuple
         # In three dimensions torch asks for one element more than is needed.
         if count + reach - 1 > length or (dimensions == 3 and count + reach - 1 == length):
             raise RuntimeError(f"{name}(): pool {word} {reach} too large relative to input {word} {length}")
-    if samples.dtype != x.dtype:
-        raise RuntimeError("Expect _random_samples to have the same dtype as input")
     if samples.ndim != 3:
         raise RuntimeError(f"Expect _random_samples to have 3 dimensions, got {samples.ndim}")
     if samples.shape[0] < (x.shape[0] if batched else 1):

@@ -1,8 +1,8 @@
 """Padding: more elements before and after an axis, or fewer.
 
-Every padded element is a copy of an element of ``x`` or of a constant, so the gradient of an element is the sum over its
-copies. Reflected, repeated and wrapped borders are filled axis by axis, the last first, each from what is already there;
-the pullback empties them again in the opposite order.
+Every padded element is a copy of an element of ``x`` or of a constant, so the gradient of an element is the sum over
+its copies. Reflected, repeated and wrapped borders are filled axis by axis, the last first, each from what is already
+there; the pullback empties them again in the opposite order.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ def pad(x: Any, *, pad: tuple[int, ...], mode: str = "constant", value: float | 
 
     Shapes: ``pad`` is ``(before, after)`` of the last axis, then of the one before it, and so on; an axis of ``n``
     elements becomes ``before + n + after``. With ``"constant"`` any number of axes may be padded, else one of
-    ``(N, C, W)`` or ``(C, W)``, two of ``(N, C, H, W)`` or ``(C, H, W)``, three of ``(N, C, D, H, W)`` or ``(C, D, H, W)``.
+    ``(N, C, W)``, two of ``(N, C, H, W)``, three of ``(N, C, D, H, W)``, or the same without ``N``.
 
-    Forward: ``y_j = x_(r(j - before))``, where outside of ``0 .. n - 1`` the index is turned back inside, ``r(j)`` being
-    ``-j`` and ``2 (n - 1) - j`` for ``"reflect"``, the nearer end for ``"replicate"``, ``j mod n`` for ``"circular"``; for
-    ``"constant"`` the element is ``value`` there (0 if ``None``).
+    Forward: ``y_j = x_(r(j - before))``, where outside of ``0 .. n - 1`` the index is turned back inside: ``r(j)`` is
+    ``-j`` or ``2 (n - 1) - j`` for ``"reflect"``, the nearer end for ``"replicate"``, ``j mod n`` for ``"circular"``.
+    For ``"constant"`` the element there is ``value`` (0 if ``None``).
 
     Backward: ``dx_i`` is the sum of ``dy_j`` over all ``j`` with ``r(j - before) = i``.
 

@@ -42,7 +42,7 @@ def max_pool(
     Backward: ``dy_i = dx_j`` with ``j`` the place of the maximum, so element ``j`` gets the sum of the gradients of all
     windows that it wins.
 
-    Source: Ranzato et al. (2007), Unsupervised Learning of Invariant Feature Hierarchies, section 2.1.
+    Source: Scherer, Müller and Behnke (2010), Evaluation of Pooling Operations in Convolutional Architectures.
 
     Convention: padding never wins (it counts as minus infinity). A tie is won by the first in the order of rows. Where
     there are NaN the last of them is the maximum. All as torch.
@@ -81,7 +81,7 @@ def avg_pool(
     Backward: ``dy_i = 1/k_i Σ_t dx_(..)``, so each element gets ``g_i / k_i`` from every window ``i`` that it is in.
     The sum over a window is a sum of sums along each axis, and so is its transpose.
 
-    Source: LeCun et al. (1989), Backpropagation Applied to Handwritten Zip Code Recognition, has it as subsampling.
+    Source: LeCun et al. (1998), Gradient-Based Learning Applied to Document Recognition, section II.A (subsampling).
 
     Convention: ``k_i`` counts padding (of zeros) unless ``count_include_pad`` is false, but never what ``ceil_mode``
     lets stick out beyond the padding; ``divisor_override`` takes its place. Integers are rounded toward zero. As torch.
@@ -124,7 +124,7 @@ def lp_pool(
     Backward: ``p y^(p-1) dy = dS = Σ_t p x_t^(p-1) dx_t``, so ``dy = Σ_t y^(1-p) x_t^(p-1) dx_t``, for ``p = 2`` the
     familiar ``x_t / y``. An element adds up what it gets from all windows that it is in.
 
-    Source: Boureau et al. (2010), A Theoretical Analysis of Feature Pooling in Visual Recognition, section 2.
+    Source: Sermanet, Chintala and LeCun (2012), Convolutional Neural Networks Applied to House Numbers.
 
     Convention: ``x^p`` keeps the sign that it has (negative for odd ``p``, NaN for a negative ``x`` and fractional
     ``p``), so ``y`` is no norm there. Where ``S = 0`` the slope of the root is taken as 0. A window that ``ceil_mode``
@@ -193,8 +193,8 @@ def _windows(
     dilation = dilation or (1,) * dimensions
     if x.ndim not in (dimensions + 1, dimensions + 2) or 0 in x.shape[1 if x.ndim == dimensions + 2 else 0 :]:
         raise RuntimeError(
-            f"{name}: Expected {dimensions + 1}D or {dimensions + 2}D (batch mode) tensor with optional 0 dim batch size "
-            f"for input, but got:{list(x.shape)}"
+            f"{name}: Expected {dimensions + 1}D or {dimensions + 2}D (batch mode) tensor with optional 0 dim batch "
+            f"size for input, but got:{list(x.shape)}"
         )
     for what, lengths, axes in (
         ("kernel size", kernel_size, "k"),

@@ -15,8 +15,9 @@ __all__ = ["max_unpool"]
 def max_unpool(x: Any, *, indices: Array, output_size: tuple[int, ...]) -> tuple[Array, Pullback]:
     """Put maxima back where they came from, and zeros elsewhere.
 
-    Shapes: ``x`` and the int64 ``indices`` alike, ``(N, C, d1, ...)`` or ``(C, d1, ...)``; the value has ``output_size``
-    in the place of ``d1, ...``. An index counts the elements of ``output_size`` in rows, as those of ``max_pool`` do.
+    Shapes: ``x`` and the int64 ``indices`` alike, ``(N, C, d1, ...)`` or ``(C, d1, ...)``; the value has
+    ``output_size`` in the place of ``d1, ...``. An index counts the elements of ``output_size`` in rows, as those of
+    ``max_pool`` do.
 
     Forward: ``y[indices_i] = x_i`` in each plane. Backward: ``g[indices_i]``.
 

@@ -284,6 +284,8 @@ def _fractional_max_pool(dimensions: int) -> tuple[Callable[..., Any], Callable[
             samples = random.uniform((batch, channels, dimensions)).astype(array.dtype)
         else:
             samples = as_array(_random_samples)
+            if samples.dtype != array.dtype:
+                raise RuntimeError("Expect _random_samples to have the same dtype as input")
         return apply(
             rules.fractional_max_pool,
             input,

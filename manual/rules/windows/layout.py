@@ -71,17 +71,21 @@ class Windows:
             self.tiling or (self.count < self.reach and self.count * self.reach <= 4 * self.length)
         )
 
-    def places(self) -> Array:
-        """The elements of every window, ``(count, reach)``; what lies outside is replaced by the nearest within."""
+    def places(self) -> tuple[Array, Array]:
+        """The elements of every window, ``(count, reach)``, and whether it has them.
+
+        An element that it does not have is replaced by the nearest that it has.
+        """
         taps = np.arange(self.reach)
         first = np.maximum(0, -(self.starts // self.step))[:, None]
-        return self.starts[:, None] + np.clip(taps, first, first + self.sizes[:, None] - 1) * self.step
+        held = np.clip(taps, first, first + self.sizes[:, None] - 1)
+        return self.starts[:, None] + held * self.step, held == taps
 
     def laid_out(self, x: Array, axis: int) -> Array:
         """The windows side by side: two axes, ``(count, reach)``, in the place of one."""
         if self.tiling:
             return x.reshape(*x.shape[:axis], self.count, self.reach, *x.shape[axis:][1:])
-        return np.take(x, self.places(), axis=axis)
+        return np.take(x, self.places()[0], axis=axis)
 
 
 @lru_cache(maxsize=512)

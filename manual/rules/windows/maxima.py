@@ -163,4 +163,4 @@ def _winners_laid_out(stage: _Stage) -> Array:
         backwards = np.flip(np.isnan(laid_out), stage.axis)
         tap = np.where(np.isnan(stage.y), along.reach - 1 - np.argmax(backwards, axis=stage.axis), tap)
     window = np.arange(along.count).reshape(-1, *(1,) * (-stage.axis - 1))
-    return np.asarray(along.places()[window, tap])
+    return np.asarray(along.places()[0][window, tap])

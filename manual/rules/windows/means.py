@@ -64,10 +64,10 @@ def _summed(x: Array, along: Windows, axis: int) -> Array:
     if along.identity:
         return x
     if along.long:
-        inside = True
+        inside: Any = True
         if along.sizes.min() < along.reach:
-            positions = along.starts[:, None] + np.arange(along.reach) * along.step
-            inside = ((positions >= 0) & (positions < along.length)).reshape(*positions.shape, *(1,) * (-axis - 1))
+            _, held = along.places()
+            inside = held.reshape(*held.shape, *(1,) * (-axis - 1))
         return np.asarray(np.add.reduce(along.laid_out(x, axis), axis=axis, where=inside))
     total = np.zeros(_replaced(x.shape, axis, along.count), x.dtype)
     for windows, elements in taps_of((along,), -axis - 1):
