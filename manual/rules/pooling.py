@@ -45,7 +45,8 @@ def max_pool(
     Source: Scherer, Müller and Behnke (2010), Evaluation of Pooling Operations in Convolutional Architectures.
 
     Convention: padding never wins (it counts as minus infinity). A tie is won by the first in the order of rows. Where
-    there are NaN the last of them is the maximum. All as torch.
+    there are NaN the last of them is the maximum. All as torch. A dilated window that steps over a short axis, from
+    padding to padding, is refused: torch gives minus infinity, and its gradient to a place outside.
 
     Raises
     ------
@@ -99,6 +100,7 @@ def avg_pool(
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
     windows = _windows(name, x, kernel_size, stride, padding, None, ceil_mode)
+    _check_room(x, kernel_size)
     if divisor_override is not None:
         return means(x, windows, divisor_override)
     if count_include_pad and padding is not None:
@@ -143,6 +145,7 @@ def lp_pool(
     windows = _windows(name, x, kernel_size, stride, None, None, ceil_mode)
     if math.isinf(norm_type):
         return _extreme_magnitude(x, windows, norm_type)
+    _check_room(x, kernel_size)
     scale = math.prod(kernel_size) / divisor([along.sizes for along in windows])
     if isinstance(scale, np.ndarray):
         scale = scale.astype(x.dtype)
@@ -192,8 +195,9 @@ def _windows(
     padding = padding or (0,) * dimensions
     dilation = dilation or (1,) * dimensions
     if x.ndim not in (dimensions + 1, dimensions + 2) or 0 in x.shape[1 if x.ndim == dimensions + 2 else 0 :]:
+        prefix = f"{name}: " if dimensions == 1 else ""
         raise RuntimeError(
-            f"{name}: Expected {dimensions + 1}D or {dimensions + 2}D (batch mode) tensor with optional 0 dim batch "
+            f"{prefix}Expected {dimensions + 1}D or {dimensions + 2}D (batch mode) tensor with optional 0 dim batch "
             f"size for input, but got:{list(x.shape)}"
         )
     for what, lengths, axes in (
@@ -224,7 +228,19 @@ def _windows(
             f"Given input size: ({given}). Calculated output size: ({x.shape[-dimensions - 1]}x{sizes}). "
             "Output size is too small"
         )
+    for along, step in zip(found, dilation, strict=True):
+        if along is not None and not along.sizes.all():  # torch returns -inf, and an index that is none
+            raise RuntimeError(f"{name}: with dilation {step} a window has no element of {along.length}, only padding")
     return tuple(along for along in found if along is not None)
+
+
+def _check_room(x: Array, kernel_size: Lengths) -> None:
+    """Refuse a kernel that has room only with the padding: torch's mean does, in three dimensions alone."""
+    lengths = x.shape[-len(kernel_size) :]
+    if len(kernel_size) == 3 and any(length < reach for length, reach in zip(lengths, kernel_size, strict=True)):
+        image = " ".join(f"{axis}: {length}" for axis, length in zip("THW", lengths, strict=True))
+        kernel = " ".join(f"k{axis}: {reach}" for axis, reach in zip("THW", kernel_size, strict=True))
+        raise RuntimeError(f"input image ({image}) smaller than kernel size ({kernel})")
 
 
 def _padded(along: Windows, padding: int) -> Array:
