@@ -73,6 +73,7 @@ max_pool(
 max_pool(normal(*VOLUME), kernel_size=(4, 3, 5), stride=(1, 1, 1), padding=(2, 0, 1), return_indices=True)
 max_pool(normal(*VOLUME), kernel_size=(4, 1, 5), stride=(1, 2, 1), return_indices=True, note="axis by axis")
 max_pool(normal(0, 3, 7, 8), kernel_size=(2, 2), return_indices=True)
+max_pool(normal(2, 3, 1, 1), kernel_size=(1, 1), return_indices=True)
 max_pool(exactly([[1, 1, 2, 2, 2, 0]]), kernel_size=(3,), stride=(1,), return_indices=True, smooth=False, note="ties")
 max_pool(exactly([[[1, 1, 0], [1, 1, 1]]]), kernel_size=(2, 2), stride=(1, 1), return_indices=True, smooth=False)
 max_pool(exactly([np.arange(60) % 30]), kernel_size=(60,), return_indices=True, smooth=False, note="ties")
@@ -136,6 +137,7 @@ avg_pool(normal(2, 3, 50), kernel_size=(40,), stride=(1,), note="long")
 avg_pool(normal(2, 2, 40, 3), kernel_size=(40, 1), note="long")
 avg_pool(normal(2, 1, 40, 36), kernel_size=(20, 18), stride=(19, 18), padding=(10, 9), note="long in both")
 avg_pool(normal(0, 3, 7, 8), kernel_size=(2, 2))
+avg_pool(normal(2, 3, 1, 1), kernel_size=(1, 1))
 avg_pool(exactly([[1, inf, 2, 3, nan, 4, 5, -inf]]), kernel_size=(2,), singular=True)
 
 # -- p-norm ------------------------------------------------------------------------------------------------------------
@@ -174,6 +176,7 @@ for kind in ("avg", "max"):
     case(f"adaptive_{kind}_pool", normal(*PLANE), output_size=(1, 1), **rule)
     case(f"adaptive_{kind}_pool", normal(*PLANE), output_size=(1, 8), **rule)
     case(f"adaptive_{kind}_pool", normal(*PLANE), output_size=(7, 8), **rule)
+    case(f"adaptive_{kind}_pool", normal(2, 3, 1, 1, 1), output_size=(1, 1, 1), **rule)
     case(f"adaptive_{kind}_pool", normal(*VOLUME), output_size=(4, 2, 3), **rule)
     case(f"adaptive_{kind}_pool", normal(2, 6, 5, 7), output_size=(2, 9, 1), **rule)
     case(f"adaptive_{kind}_pool", normal(*VOLUME), output_size=(1, 1, 1), **rule)
