@@ -75,7 +75,9 @@ max_pool(normal(*VOLUME), kernel_size=(4, 1, 5), stride=(1, 2, 1), return_indice
 max_pool(normal(0, 3, 7, 8), kernel_size=(2, 2), return_indices=True)
 max_pool(normal(2, 3, 1, 1), kernel_size=(1, 1), return_indices=True)
 max_pool(exactly([[1, 1, 2, 2, 2, 0]]), kernel_size=(3,), stride=(1,), return_indices=True, smooth=False, note="ties")
-max_pool(exactly([[[1, 1, 0], [1, 1, 1]]]), kernel_size=(2, 2), stride=(1, 1), return_indices=True, smooth=False)
+max_pool(
+    exactly([[[1, 1, 0], [1, 1, 1]]]), kernel_size=(2, 2), stride=(1, 1), return_indices=True, smooth=False, note="ties"
+)
 max_pool(exactly([np.arange(60) % 30]), kernel_size=(60,), return_indices=True, smooth=False, note="ties")
 max_pool(
     exactly([np.arange(48).reshape(8, 6) % 5]),
@@ -88,8 +90,8 @@ max_pool(
 )
 missing = np.array([[1, nan, 2, nan, 3, 0, -inf, -inf, inf, inf, nan, 5]])
 for kernel_size, stride in (((3,), (1,)), ((2,), (2,)), ((12,), (12,)), ((5,), (4,))):
-    max_pool(exactly(*missing[None]), kernel_size=kernel_size, stride=stride, return_indices=True, singular=True)
-max_pool(exactly(*missing[None]), kernel_size=(3,), stride=(2,), padding=(1,), return_indices=True, singular=True)
+    max_pool(exactly(missing), kernel_size=kernel_size, stride=stride, return_indices=True, singular=True)
+max_pool(exactly(missing), kernel_size=(3,), stride=(2,), padding=(1,), return_indices=True, singular=True)
 max_pool(exactly(np.tile(missing, 5)), kernel_size=(20,), return_indices=True, singular=True, note="long")
 max_pool(
     exactly(np.tile(missing, 5)),
@@ -110,7 +112,8 @@ max_pool(
     singular=True,
     note="axis by axis",
 )
-max_pool(exactly([np.full(8, -inf)]), kernel_size=(3,), stride=(2,), padding=(1,), return_indices=True, singular=True)
+options = {"kernel_size": (3,), "stride": (2,), "padding": (1,), "return_indices": True}
+max_pool(exactly([np.full(8, -inf)]), **options, singular=True, note="of minus infinity")
 
 # -- mean --------------------------------------------------------------------------------------------------------------
 
