@@ -29,6 +29,8 @@ from manual.nn.recurrent import *
 from manual.nn.recurrent_cells import *
 from manual.nn.sparse import *
 from manual.nn.transformer import *
+from manual.nn.padding import *
+from manual.nn.pooling import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 

@@ -4,6 +4,7 @@ What a rule promises is written in ``manual.rules.core``. The losses are in ``ma
 """
 
 from manual.rules.activation import *
+from manual.rules.adaptive import *
 from manual.rules.arithmetic import *
 from manual.rules.bilinear import *
 from manual.rules.attention import *
@@ -28,6 +29,8 @@ from manual.rules.layer_normalization import *
 from manual.rules.norm import *
 from manual.rules.normalization import *
 from manual.rules.packing import *
+from manual.rules.padding import *
+from manual.rules.pooling import *
 from manual.rules.power import *
 from manual.rules.rectifier import *
 from manual.rules.recurrent import *
@@ -41,3 +44,4 @@ from manual.rules.shape import *
 from manual.rules.softmax import *
 from manual.rules.sorting import *
 from manual.rules.special import *
+from manual.rules.unpooling import *

@@ -21,6 +21,8 @@ from manual.nn.functional.normalization import *
 from manual.nn.functional.pair_losses import *
 from manual.nn.functional.vision import *
 from manual.nn.functional.sparse import *
+from manual.nn.functional.padding import *
+from manual.nn.functional.pooling import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 
