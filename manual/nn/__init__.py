@@ -22,15 +22,15 @@ from manual.nn.linear_cross_entropy import *
 from manual.nn.loss import *
 from manual.nn.module import *
 from manual.nn.normalization import *
+from manual.nn.padding import *
 from manual.nn.pair_losses import *
 from manual.nn.parameter_container import *
-from manual.nn.upsampling import *
+from manual.nn.pooling import *
 from manual.nn.recurrent import *
 from manual.nn.recurrent_cells import *
 from manual.nn.sparse import *
 from manual.nn.transformer import *
-from manual.nn.padding import *
-from manual.nn.pooling import *
+from manual.nn.upsampling import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
 

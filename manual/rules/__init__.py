@@ -6,8 +6,8 @@ What a rule promises is written in ``manual.rules.core``. The losses are in ``ma
 from manual.rules.activation import *
 from manual.rules.adaptive import *
 from manual.rules.arithmetic import *
-from manual.rules.bilinear import *
 from manual.rules.attention import *
+from manual.rules.bilinear import *
 from manual.rules.comparison import *
 from manual.rules.contraction import *
 from manual.rules.convolution import *
@@ -39,7 +39,6 @@ from manual.rules.repeating import *
 from manual.rules.response_norm import *
 from manual.rules.scan import *
 from manual.rules.scattering import *
-from manual.rules.response_norm import *
 from manual.rules.shape import *
 from manual.rules.softmax import *
 from manual.rules.sorting import *

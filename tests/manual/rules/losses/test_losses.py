@@ -297,7 +297,13 @@ def test_kl_div_warns_that_its_mean_is_not_the_mean_over_rows():
 # -- dtypes --------------------------------------------------------------------------------------------------------------
 
 TARGETS = {"nll_loss": labels, "cross_entropy": labels, "multi_margin_loss": labels, "binary_cross_entropy": inside}
-ELSEWHERE = {"ctc", "likelihood", "linear_cross_entropy", "multilabel", "pairs"}  # families with a test file of their own
+ELSEWHERE = {
+    "ctc",
+    "likelihood",
+    "linear_cross_entropy",
+    "multilabel",
+    "pairs",
+}  # families with a test file of their own
 RULES = [
     name
     for name in losses.__all__
