@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Appeal"]
 
 RUNS = 8
+NEAR = 3.0
+"""How many floors a branch may lie away; or more, since it is itself a computation with rounding of its own, if it
+explains most of the difference."""
 _Branch = tuple[str, dict[Place, np.ndarray]]
 """Which kink, and the values of the run that took the other branch."""
 
@@ -101,7 +104,7 @@ class Appeal:
             for kink, branch in chain(*branches):
                 value = branch.get(place, plain)
                 other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=False)
-                if other <= 2 * HEADROOM:  # a branch is itself a computation with rounding of its own
+                if other <= NEAR or (other <= 2 * HEADROOM and 4 * other <= multiple):
                     self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
                     self._kink = kink
                     if checkpoint.phase == "deposit":

@@ -21,6 +21,9 @@ __all__ = ["Following"]
 _ZONE = 64.0
 """How far from a kink an honest value may lie, in units in the last place of the largest."""
 
+_BEHIND = {"threshold_backward": 1, **{name: position for name, (position, _) in BEHIND.items()}}
+"""Ops that look at the value again in the backward pass, and its position among the arguments."""
+
 _ALIKE = 2.0**-8
 """How far apart, relative to the largest, the outputs of one op on the two sides may lie where no kink is near."""
 
@@ -54,10 +57,10 @@ class Following(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = name_of(func)
-        position, _ = BEHIND.get(name, (0, None))
+        position = _BEHIND.get(name, 0)
         value = args[position] if len(args) > position else None
         if isinstance(value, Tensor):
-            if name in BEHIND and (value.data_ptr(), value.shape) in self._moved:
+            if name in _BEHIND and (value.data_ptr(), value.shape) in self._moved:
                 moved = self._moved[value.data_ptr(), value.shape][1]
                 return func(*args[:position], moved, *args[position + 1 :], **kwargs)
             plain = name.rstrip("_")
