@@ -163,7 +163,7 @@ class Appeal:
             wide = self._drifted and number >= RUNS - 2  # what the state's own rounding does to a kink
             amplitude = 4.0 if wide else 1.0
             seed = measured.seed * 1009 + 101 + number
-            take_in(spreads, self._run(perturbing(seed, amplitude, self._deciding.made, faint)))
+            take_in(spreads, self._run(perturbing(seed, amplitude, self._deciding.made, faint, repeats=True)))
         if measured.dtype.itemsize < 8:
             take_in(spreads, measured.widened(self._state, self._micro_batches, self._deciding.made))
         return floors_of(spreads)

@@ -115,15 +115,14 @@ class Following(TorchDispatchMode):
         return func(*args, **kwargs)
 
     def _matching(self, output: Tensor, near: Tensor) -> Tensor | None:
-        """What the other side has of this output."""
-        scale = float(output.abs().max())
+        """What the other side has of this output: the nearest of its arrays, where no kink is near."""
+        nearest, least = None, _ALIKE * float(output.abs().max())
         for shown in self._shown:
-            if shown.shape != output.shape or shown.dtype != output.dtype:
-                continue
-            apart = torch.where(near, torch.zeros_like(output), (shown - output).abs())
-            if bool(apart.max() <= _ALIKE * scale):
-                return shown
-        return None
+            if shown.shape == output.shape and shown.dtype == output.dtype:
+                apart = float(torch.where(near, torch.zeros_like(output), (shown - output).abs()).max())
+                if apart <= least and (nearest is None or apart < least):
+                    nearest, least = shown, apart
+        return nearest
 
 
 def _around(kink: float, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -84,6 +84,10 @@ one better than to that argument's last bit."""
 _POOL = 1 << 20
 """The most elements for which noise is drawn ahead."""
 
+_FEW = 32
+_SAMPLE = 512
+"""An operand of so many elements may repeat few numbers; so many are looked at."""
+
 _SINGLE = 2.0**29
 """The last bit of float32 in units of float64's: kernels of PyTorch that carry a float32 constant into float64."""
 
@@ -100,6 +104,9 @@ class Perturbing(TorchDispatchMode):
     decisions : list, optional
         What :class:`compare.kinks.Deciding` noted in a plain run of the same ops. A tie, or a value on a kink, is then
         decided as it was there, so that the noise is that of one branch and not the step between two.
+    repeats : bool
+        Whether sums of terms that repeat each other are moved by more: adding the same number again and again rounds
+        the same way again and again, so that the error grows with the number of terms and not with its root.
     faint : bool
         Whether numbers below the smallest normal one are moved as a whole: one formula keeps them, another has lost
         them to underflow.
@@ -111,9 +118,16 @@ class Perturbing(TorchDispatchMode):
         return False
 
     def __init__(
-        self, seed: int, amplitude: float = 1.0, decisions: Sequence[Decision] | None = None, *, faint: bool = False
+        self,
+        seed: int,
+        amplitude: float = 1.0,
+        decisions: Sequence[Decision] | None = None,
+        *,
+        faint: bool = False,
+        repeats: bool = False,
     ):
         super().__init__()
+        self._repeats = repeats
         self._faint = faint
         self._decisions = None if decisions is None else iter(decisions)
         self._generator = torch.Generator().manual_seed(seed)
@@ -148,6 +162,7 @@ class Perturbing(TorchDispatchMode):
         if op.exact:
             return func(*args, **kwargs)
         amplitude = self._amplitude
+        repeated = self._repeats and op.contraction and _repeat(args)
         if op.contraction:
             amplitude *= max(1.0, math.sqrt(_terms(op.name, args)) / 8)
             writes = _written(func, args, kwargs) if op.mutable else []
@@ -177,6 +192,9 @@ class Perturbing(TorchDispatchMode):
             self._move(tensor, amplitude)
             if op.within:
                 tensor.clamp_(*op.within)
+        if repeated:
+            for tensor in _floating(out):
+                self._drift(tensor, _terms(op.name, args) / 16)
         if op.difference:
             self._blur(out, _subtracted(op.name, args, kwargs), amplitude)
         elif op.single and out.dtype == torch.float64:
@@ -208,6 +226,13 @@ class Perturbing(TorchDispatchMode):
         tensor.mul_(torch.add(1.0, noise, alpha=amplitude * info.eps))
         if lost is not None:
             tensor.addcmul_(lost, noise)
+
+    def _drift(self, tensor: Tensor, amplitude: float) -> None:
+        """Move sums by a share of their size, or of their usual size where they cancel."""
+        if tensor.numel() and amplitude > 1:
+            size = tensor.abs()
+            size = size.clamp(min=float(size.mean()))
+            tensor.addcmul_(self._noise(tensor), size, value=amplitude * torch.finfo(tensor.dtype).eps)
 
     def _blur(self, tensor: Tensor, subtracted: Tensor, amplitude: float) -> None:
         """Move a difference by the last bit of what was subtracted; its sign stays."""
@@ -276,6 +301,17 @@ def _terms(name: str, args: Any) -> int:
     if name.startswith(("_softmax", "_log_softmax", "native_layer_norm", "logsumexp", "cumsum", "_fused_rms")):
         return int(first.shape[-1]) if first.ndim else 1
     return max(1, first.numel())
+
+
+def _repeat(args: Any) -> bool:
+    """Whether the terms of a sum can only take a few sizes: a sample of each operand repeats few numbers."""
+    operands = [item for item in args if isinstance(item, Tensor) and item.is_floating_point() and item.numel() >= _FEW]
+    for operand in operands:
+        values = operand.detach().reshape(-1)
+        sample = values[:: max(1, values.numel() // _SAMPLE)].abs()
+        if 4 * torch.unique(sample).numel() > sample.numel():
+            return False
+    return bool(operands)
 
 
 def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:

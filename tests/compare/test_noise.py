@@ -226,3 +226,23 @@ def test_the_gates_that_a_fused_lstm_saves_are_moved():
     spread = torch.stack([(rerun - plain).abs() for rerun in reruns]).amax((0, 2)) / plain.abs().amax(1)
     assert (spread[:2] > 1e-3).all()
     assert (spread[4:] < 1e-5).all()
+
+
+def test_adding_the_same_number_again_and_again_drifts():
+    """Rounding goes the same way every time: a running sum of equal terms errs by a share of their number."""
+    n = 400
+    running = np.cumsum(np.full(n, 0.0016949152542372881))[-1]
+    exact = n * 0.0016949152542372881
+    same, other = torch.full((n, 3), 0.0016949152542372881, dtype=torch.float64), torch.rand(n, 3, dtype=torch.float64)
+
+    def widest(x, repeats):
+        spread = 0.0
+        for seed in range(8):
+            with Perturbing(seed, repeats=repeats):
+                found = x.sum(0)
+            spread = max(spread, float((found - x.sum(0)).abs().max() / x.sum(0).max()))
+        return spread
+
+    assert abs(running - exact) / exact > 5 * widest(same, False)
+    assert abs(running - exact) / exact < 5 * widest(same, True)
+    assert widest(other, True) == widest(other, False)

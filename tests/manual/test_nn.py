@@ -106,6 +106,12 @@ def test_hinge_losses_are_the_relu_of_the_margin(name, power, reduction, dtype):
     check(lambda s, t: getattr(functional, name)(s, t, reduction=reduction), theirs, [scores], dtype, [targets])
 
 
+@pytest.mark.parametrize("power", [1, 2])
+def test_a_margin_that_is_not_a_number_counts_for_nothing_as_in_torch(power):
+    scores, labels = np.array([[np.nan, 1.0, 2.0], [0.5, np.nan, 0.2], [0.1, 0.4, -1.0]]), np.array([0, 2, 1])
+    check(functional.multi_margin_loss, F.multi_margin_loss, [scores], constants=[labels], options={"p": power})
+
+
 def test_an_all_ignored_mean_is_nan_as_in_torch():
     ignored = np.full(rows, -100)
     found = functional.cross_entropy(manual.tensor(z), ignored)

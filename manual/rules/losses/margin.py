@@ -126,7 +126,8 @@ def multi_margin_loss(
 
     Source: Weston and Watkins, Multi-class Support Vector Machines (1998), section 3, divided by C.
 
-    Convention: at ``z_j = 0`` the slope is 0. The mean divides by the rows, never by the weights. All as torch.
+    Convention: at ``z_j = 0`` the slope is 0, and where it is not a number it counts for nothing. The mean divides by
+    the rows, never by the weights. All as torch.
 
     Raises
     ------
@@ -158,7 +159,7 @@ def multi_margin_loss(
         if weight.shape != (classes,):
             raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
         factor = weight.astype(input.dtype, copy=False)[labels] * factor
-    slack = np.maximum(scores - scores[where][:, None] + margin, 0)
+    slack = np.fmax(scores - scores[where][:, None] + margin, 0)
     slack[where] = 0
     terms = np.add.reduce(slack if p == 1 else slack * slack, axis=1)
     terms *= factor
