@@ -46,6 +46,7 @@ _COMPARISONS = frozenset({"eq", "ne", "lt", "le", "gt", "ge", "isclose"})
 _CHOICES = frozenset(
     {"max", "min", "topk", "sort", "kthvalue", "median", "mode", "argmax", "argmin", "argsort"}
     | {"max_pool2d_with_indices", "max_pool3d_with_indices", "adaptive_max_pool2d", "adaptive_max_pool3d"}
+    | {"fractional_max_pool2d", "fractional_max_pool3d"}
 )
 _SIDES = {
     **dict.fromkeys(("threshold_backward", "leaky_relu_backward", "hardtanh_backward", "hardsigmoid_backward"), 1),

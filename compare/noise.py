@@ -36,6 +36,7 @@ _EXACT = frozenset(
     one_hot scatter_ scatter index_put _foreach_copy_ _foreach_zero_ _foreach_neg_ _foreach_maximum_ _foreach_abs_
     _unsafe_view _reshape_alias _reshape_copy view_copy expand_copy permute_copy transpose_copy t_copy as_strided_copy
     set_ resize_ detach_ requires_grad_ _local_scalar_dense nextafter nan_to_num
+    fractional_max_pool2d fractional_max_pool3d max_unpool2d max_unpool3d
     """.split()  # noqa: SIM905 (a list would take a screen)
 )
 """Ops that copy, select, compare or fill: what they hand out is one of the numbers that they were given."""
@@ -52,6 +53,10 @@ _CONTRACTIONS = frozenset(
     binary_cross_entropy binary_cross_entropy_with_logits kl_div embedding_dense_backward index_add index_add_
     scatter_add scatter_add_ index_put_ _index_put_impl_ col2im avg_pool2d avg_pool2d_backward avg_pool3d
     avg_pool3d_backward _adaptive_avg_pool2d _adaptive_avg_pool2d_backward max_pool2d_with_indices_backward
+    _adaptive_avg_pool3d _adaptive_avg_pool3d_backward max_pool3d_with_indices_backward adaptive_max_pool2d_backward
+    adaptive_max_pool3d_backward fractional_max_pool2d_backward fractional_max_pool3d_backward
+    reflection_pad1d_backward reflection_pad2d_backward reflection_pad3d_backward replication_pad1d_backward
+    replication_pad2d_backward replication_pad3d_backward
     _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_for_cpu_backward
     _scaled_dot_product_attention_math _embedding_bag _embedding_bag_dense_backward _trilinear _cdist_forward
     _cdist_backward dist _ctc_loss _ctc_loss_backward upsample_bilinear2d_backward trace nansum sigmoid_backward

@@ -16,5 +16,7 @@ from manual.nn.loss import *
 from manual.nn.module import *
 from manual.nn.normalization import *
 from manual.nn.parameter_container import *
+from manual.nn.padding import *
+from manual.nn.pooling import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

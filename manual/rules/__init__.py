@@ -4,6 +4,7 @@ What a rule promises is written in ``manual.rules.core``. The losses are in ``ma
 """
 
 from manual.rules.activation import *
+from manual.rules.adaptive import *
 from manual.rules.arithmetic import *
 from manual.rules.bilinear import *
 from manual.rules.comparison import *
@@ -19,6 +20,8 @@ from manual.rules.joining import *
 from manual.rules.layer_normalization import *
 from manual.rules.norm import *
 from manual.rules.normalization import *
+from manual.rules.padding import *
+from manual.rules.pooling import *
 from manual.rules.power import *
 from manual.rules.rectifier import *
 from manual.rules.reduction import *
@@ -26,3 +29,4 @@ from manual.rules.response_norm import *
 from manual.rules.shape import *
 from manual.rules.softmax import *
 from manual.rules.special import *
+from manual.rules.unpooling import *

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from compare.kinks import Deciding
 from compare.noise import Perturbing
 
 X = torch.from_numpy(np.random.default_rng(0).standard_normal((40, 30)))
@@ -57,6 +58,10 @@ EXACT = {
     "sorted": lambda x: x.sort(1).values,
     "a fill": lambda x: torch.full_like(x, 0.1),
     "padding": lambda x: nn.functional.pad(x, (1, 1)),
+    "a fractional pooling": lambda x: nn.functional.fractional_max_pool2d(
+        x.reshape(3, 20, 20), 2, 7, _random_samples=torch.full((1, 3, 2), 0.3, dtype=x.dtype)
+    ),
+    "an unpooling": lambda x: nn.functional.max_unpool2d(x[None], torch.arange(1200).reshape(1, 40, 30), 2),
 }
 
 
@@ -80,6 +85,53 @@ def test_the_operands_of_a_sum_are_moved_not_only_its_result():
     with Perturbing(0):
         noisy = terms.sum()
     assert abs(noisy - plain) > 1e-16 * terms.abs().max()
+
+
+VOLUME = torch.from_numpy(np.random.default_rng(1).standard_normal((1, 2, 6, 6, 6)))
+SAMPLES = torch.full((1, 2, 3), 0.3, dtype=torch.float64)
+ADDING = {
+    "a mean of windows of a volume": lambda x: nn.functional.adaptive_avg_pool3d(x, (2, 1, 1)),
+    "what windows hand back": lambda x: nn.functional.adaptive_avg_pool3d(x, 7),
+    "maxima of windows of a volume": lambda x: nn.functional.max_pool3d(x, 3, 1),
+    "maxima of as many windows": lambda x: nn.functional.adaptive_max_pool3d(x, 9),
+    "maxima of as many windows of a plane": lambda x: nn.functional.adaptive_max_pool2d(x[0], 9),
+    "maxima of windows at random": lambda x: nn.functional.fractional_max_pool3d(x, 3, 3, _random_samples=SAMPLES),
+    "maxima of windows of a plane at random": lambda x: nn.functional.fractional_max_pool2d(
+        x[:, :, 0], 3, 4, _random_samples=SAMPLES[..., :2]
+    ),
+    "a reflected row": lambda x: nn.functional.pad(x[0, 0], (3, 3), "reflect"),
+    "a reflected plane": lambda x: nn.functional.pad(x[0], (3, 3, 3, 3), "reflect"),
+    "a reflected volume": lambda x: nn.functional.pad(x, (3, 3, 3, 3, 3, 3), "reflect"),
+    "a repeated end of a row": lambda x: nn.functional.pad(x[0, 0], (3, 3), "replicate"),
+    "a repeated end of a plane": lambda x: nn.functional.pad(x[0], (3, 3, 3, 3), "replicate"),
+    "a repeated end of a volume": lambda x: nn.functional.pad(x, (3, 3, 3, 3, 3, 3), "replicate"),
+}
+
+
+@pytest.mark.parametrize("op", ADDING)
+def test_what_adds_up_knows_no_more_than_its_terms(op):
+    """Terms that cancel, forward or backward: the smallest sums are moved by much more than their last bit."""
+    halves = VOLUME.reshape(1, 2, 2, 3, 6, 6)
+    volume = (halves - halves.mean((3, 4, 5), keepdim=True)).reshape(VOLUME.shape)
+
+    def sums(x):
+        x = x.clone().requires_grad_()
+        out = ADDING[op](x)
+        seed = torch.from_numpy(np.random.default_rng(2).choice([-1.0, 1.0, 1e-9], out.shape))
+        (gradient,) = torch.autograd.grad(out, x, seed)
+        return torch.cat([out.detach().flatten(), gradient.flatten()])
+
+    plain = sums(volume)
+    with Perturbing(0, decisions=_decided(sums, volume)):
+        noisy = sums(volume)
+    eps = torch.finfo(plain.dtype).eps
+    assert float(((noisy - plain).abs() / (plain.abs() + 1e-300)).max()) / eps > 50
+
+
+def _decided(function, x):
+    with (deciding := Deciding()):
+        function(x)
+    return deciding.made
 
 
 def test_a_matrix_product_knows_no_more_than_its_terms():

@@ -10,5 +10,7 @@ from manual.nn.functional.folding import *
 from manual.nn.functional.linear import *
 from manual.nn.functional.loss import *
 from manual.nn.functional.normalization import *
+from manual.nn.functional.padding import *
+from manual.nn.functional.pooling import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]
