@@ -11,13 +11,16 @@ from compare.faults import (
     attention,
     clipping,
     controls,
+    convolving,
     course,
     descent,
     layers,
     losses,
     modules,
+    normalising,
     parameters,
     penalties,
+    pooling,
     schedules,
     step_controls,
 )
@@ -27,6 +30,7 @@ __all__ = ["CONTROLS", "FAULTS"]
 
 _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
+    *(convolving, normalising, pooling),
     *(accumulation, clipping, descent, adam, parameters, schedules),
 )
 
