@@ -145,9 +145,7 @@ FAULTS.add(
 )(
     lambda plant: plant.rule(
         rules.conv_nd,
-        with_pullback(
-            lambda found, incoming, needs, *inputs: (*found[:2], found[2] / math.prod(incoming.shape[2:]))
-        ),
+        with_pullback(lambda found, incoming, needs, *inputs: (*found[:2], found[2] / math.prod(incoming.shape[2:]))),
     )
 )
 

@@ -7,7 +7,6 @@ slopes and running statistics, which start at one number, start at random ones i
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -84,7 +83,7 @@ def _images(shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 def _start_at_random(made: torch.nn.Module) -> None:
     """Scales and slopes near one, shifts near zero: where all start at one number, mistakes hide."""
-    for key, value in [*made.named_parameters(), *made.named_buffers()]:
+    for value in [*made.parameters(), *made.buffers()]:
         if value.ndim == 1 and bool((value == value[0]).all()):
             low = 0.5 * value[0].item() or -0.5
             torch.nn.init.uniform_(value, low, 3 * low if low > 0 else 0.5)

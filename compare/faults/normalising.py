@@ -1,4 +1,4 @@
-"""Mistakes in the normalisations of ``torch.nn``: the wrong set, the wrong variance, eps in the wrong place, lost terms."""
+"""Mistakes in the normalisations of ``torch.nn``: the wrong set or variance, eps in the wrong place, lost terms."""
 
 from __future__ import annotations
 
@@ -380,7 +380,7 @@ def along_space(plant: Planting) -> None:
     "local-response-norm-gradient-of-the-centre",
     "the gradient goes through the numerator alone: what a channel does to its neighbours is forgotten",
     cause="missing term",
-    also=("detached",),
+    also=("detached", "overwritten instead of added"),
     phase="backward",
     step=1,
     scene=_RESPONSE,

@@ -13,9 +13,7 @@ from compare.faults.image_scenes import layer
 from compare.faults.planting import Planting
 from manual import rules
 from manual.nn import Dropout2d
-from manual.rules import adaptive
 from manual.rules.core import Array, Gradients, Needs
-from manual.rules.windows.layout import Windows
 from manual.tensor import apply
 
 __all__ = ["FAULTS"]
@@ -135,17 +133,17 @@ def gradient_not_divided(plant: Planting) -> None:
     scene=_ADAPTIVE,
 )
 def ends_rounded_down(plant: Planting) -> None:
-    def laid(right: Any, length: int, count: int) -> Windows:
+    def means(length: int, count: int) -> Array:
         edges = np.arange(count + 1) * length // count
-        sizes = np.diff(edges)
-        taps = tuple(
-            (having, edges[having] + tap)
-            for tap in range(int(sizes.max()))
-            for having in (np.flatnonzero(sizes > tap),)
-        )
-        return Windows(length, edges[:-1], 1, len(taps), taps, sizes, 0)
+        places = np.arange(length)
+        inside = (edges[:-1, None] <= places) & (places < edges[1:, None])
+        return inside / inside.sum(1, keepdims=True)
 
-    plant.replace(adaptive, "adaptive", laid)
+    def wrong(right: Any, x: Array, *, output_size: Any) -> Any:
+        rows, columns = (means(length, count) for length, count in zip(x.shape[2:], output_size, strict=True))
+        return rows @ x @ columns.T, lambda incoming, needs: (rows.T @ incoming @ columns,)
+
+    plant.rule(rules.adaptive_avg_pool, wrong)
 
 
 @FAULTS.add(
