@@ -174,8 +174,8 @@ class Recorder:
             kept = to_array(module.forward(torch.ones_like(tensor)) > 0)
         torch.set_rng_state(state)
         channel = _channel_axis(module, tensor.ndim)
-        space = () if channel is None else (slice(0, 1),) * (tensor.ndim - channel - 1)
-        self._draw(name, call, kept[(..., *space)])
+        first: Any = () if channel is None else (..., *(slice(0, 1),) * (tensor.ndim - channel - 1))
+        self._draw(name, call, kept[first])
 
 
 def _channel_axis(module: nn.Module, ndim: int) -> int | None:

@@ -14,6 +14,7 @@ from compare.faults import (
     convolving,
     course,
     descent,
+    layer_controls,
     layers,
     losses,
     modules,
@@ -37,4 +38,6 @@ _PLACES = (
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in chain.from_iterable(place.FAULTS for place in _PLACES)}
 """In the order of a course: models, losses, layers, accumulation, clipping, optimizers, schedules."""
 
-CONTROLS: dict[str, Control] = {control.name: control for control in (*controls.CONTROLS, *step_controls.CONTROLS)}
+CONTROLS: dict[str, Control] = {
+    control.name: control for control in (*controls.CONTROLS, *layer_controls.CONTROLS, *step_controls.CONTROLS)
+}

@@ -303,13 +303,12 @@ def _assigned(columns: Array, frame: Any, sizes: Any) -> Array:
     lead = columns.ndim - 2 * len(sizes)
     made = np.zeros((*columns.shape[:lead], *(size + 2 * pad for size, pad in zip(sizes, frame.padding, strict=True))))
     for window in np.ndindex(*frame.counts):
-        place = tuple(
-            slice(s * i, s * i + d * (k - 1) + 1, d)
-            for i, s, d, k in zip(window, frame.stride, frame.dilation, frame.kernel, strict=True)
-        )
-        made[(..., *place)] = columns[(..., *window)]
-    inside = tuple(slice(pad, pad + size) for pad, size in zip(frame.padding, sizes, strict=True))
-    return np.ascontiguousarray(made[(..., *inside)])
+        ends = zip(window, frame.stride, frame.dilation, frame.kernel, strict=True)
+        place: Any = (..., *(slice(s * i, s * i + d * (k - 1) + 1, d) for i, s, d, k in ends))
+        column: Any = (..., *window)
+        made[place] = columns[column]
+    inside: Any = (..., *(slice(pad, pad + size) for pad, size in zip(frame.padding, sizes, strict=True)))
+    return np.ascontiguousarray(made[inside])
 
 
 def _windows_assigned() -> Plant:

@@ -202,12 +202,14 @@ def repeats_the_edge(plant: Planting) -> None:
             for size, ends in zip(x.shape[2:], ((top, bottom), (left, right_)), strict=True)
         ]
 
+        everywhere: Any = (..., places[0][:, None], places[1])
+
         def pulled(incoming: Array, needs: Needs) -> Gradients:
             gradient = np.zeros_like(x)
-            np.add.at(gradient, (..., places[0][:, None], places[1]), incoming)
+            np.add.at(gradient, everywhere, incoming)
             return (gradient,)
 
-        return x[..., places[0][:, None], places[1]], pulled
+        return x[everywhere], pulled
 
     plant.rule(rules.pad, wrong)
 

@@ -50,7 +50,7 @@ def by_channel(site: Site, around: Around) -> Iterator[Mutation]:
             "exchanged",
             "transposed",
             "the two inputs of a bilinear form are exchanged: its matrices are used the other way round",
-            lambda call: F.bilinear(*(_given(site, call).get(key) for key in ("input2", "input1", "weight", "bias"))),
+            lambda call: _exchanged(_given(site, call)),
             2,
         )
     elif name in _ALPHA:
@@ -114,6 +114,10 @@ def _interleaved(call: Call, site: Site, order: Tensor) -> Tensor:
     vectors = {name: given[name][order] for name in ("weight", "bias") if given.get(name) is not None}
     turned: Tensor = call.func(**{**given, "input": given["input"][:, order], **vectors})
     return turned[:, order.argsort()]
+
+
+def _exchanged(given: dict[str, Any]) -> Tensor:
+    return F.bilinear(given["input2"], given["input1"], given["weight"], given.get("bias"))
 
 
 def _centred(given: dict[str, Any]) -> Tensor:

@@ -77,8 +77,8 @@ def seen(x: Tensor, frame: Frame, value: float = 0.0) -> Tensor:
     """What every window sees: ``(..., *counts, *kernel)``."""
     n = len(frame.kernel)
     grids = frame.grids(tuple(x.shape[x.ndim - n :]))
-    image = padded(x, frame.padding, value)
-    return image[(..., *grids)]
+    index: Any = (..., *grids)
+    return padded(x, frame.padding, value)[index]
 
 
 def last_writers(places: Any, size: int) -> Any:

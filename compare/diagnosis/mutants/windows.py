@@ -59,11 +59,11 @@ def _given(site: Site, call: Call) -> dict[str, Any]:
 
 def _laid_otherwise(site: Site, given: dict[str, Any], n: int) -> Iterator[Mutation]:
     """Stride, padding and dilation exchanged, turned round or left out, where as many windows come out."""
-    now = {name: given.get(name) for name in ("stride", "padding", "dilation") if name in given}
+    now: dict[str, Any] = {name: given.get(name) for name in ("stride", "padding", "dilation") if name in given}
     if any(isinstance(value, str) for value in now.values()):
         return
-    frame = {name: each(value, n) for name, value in now.items() if value is not None}
-    plain = {"stride": (1,) * n, "padding": (0,) * n, "dilation": (1,) * n}
+    frame: dict[str, tuple[int, ...]] = {name: each(value, n) for name, value in now.items() if value is not None}
+    plain: dict[str, tuple[int, ...]] = {"stride": (1,) * n, "padding": (0,) * n, "dilation": (1,) * n}
     has_dilation = not site.name.startswith("avg")
     others: dict[str, dict[str, tuple[int, ...]]] = {}
     for a, b in itertools.combinations(("stride", "padding", "dilation"), 2):
@@ -236,7 +236,8 @@ def _laid_over(columns: Tensor, frame: Frame, sizes: tuple[int, ...]) -> Tensor:
     values = columns.reshape(*columns.shape[: -2 * n], -1)[..., writers.clamp(min=0)]
     image = (values * (writers >= 0)).reshape(*columns.shape[: -2 * n], *wide)
     inside = tuple(slice(p, p + size) for p, size in zip(frame.padding, sizes, strict=True))
-    return image[(..., *inside)]
+    index: Any = (..., *inside)
+    return image[index]
 
 
 def _fold_assigned(given: dict[str, Any]) -> Tensor:
@@ -320,7 +321,7 @@ def windowed_back(site: Site, around: Around) -> Iterator[Mutation]:
         pad = tuple(given["pad"])
         x, pairs = site.tensor(slot), list(zip(pad[::2], pad[1::2], strict=True))[::-1]
         ends = zip(x.shape[-len(pairs) :], pairs, strict=True)
-        middle = (..., *(slice(before, before + size) for size, (before, _) in ends))
+        middle: Any = (..., *(slice(before, before + size) for size, (before, _) in ends))
         yield Mutation(
             "middle",
             "missing term",
@@ -338,10 +339,11 @@ def _winners(site: Site, slot: Slot, given: dict[str, Any], n: int) -> Iterator[
     sizes, low = tuple(x.shape[-n:]), -math.inf
     axes = tuple(range(-n, 0))
     wide = tuple(size + 2 * p for size, p in zip(sizes, frame.padding, strict=True))
-    inside = (..., *(slice(p, p + size) for p, size in zip(frame.padding, sizes, strict=True)))
+    inside: Any = (..., *(slice(p, p + size) for p, size in zip(frame.padding, sizes, strict=True)))
+    each_tap: Any = (..., *(None,) * n)
 
     def winning(value: Tensor, y: Tensor) -> Tensor:
-        return seen(value, frame, low) == y[(..., *(None,) * n)]
+        return seen(value, frame, low) == y[each_tap]
 
     def spread(shares: Tensor) -> Tensor:
         image = torch.zeros(*shares.shape[: -2 * n], *wide, dtype=shares.dtype)
@@ -358,7 +360,7 @@ def _winners(site: Site, slot: Slot, given: dict[str, Any], n: int) -> Iterator[
             shares = flat.to(g.dtype)
             if way == "shared":
                 shares = shares / flat.sum(-1, keepdim=True)
-            return spread(shares.reshape(won.shape) * g[(..., *(None,) * n)])
+            return spread(shares.reshape(won.shape) * g[each_tap])
 
         for way, words in (
             ("all", "each of them gets the whole gradient"),
