@@ -30,7 +30,8 @@ from compare.diagnosis.mutants.rounding import gradients_rounded, narrower, valu
 from compare.diagnosis.mutants.sites import Replacement, Site, SiteKey, Slot
 from compare.diagnosis.mutants.statistics import statistics
 from compare.diagnosis.mutants.trial import Candidate, Trial
-from compare.diagnosis.mutants.windows import windowed, windowed_back
+from compare.diagnosis.mutants.windows import windowed
+from compare.diagnosis.mutants.windows_back import windowed_back
 from compare.threads import threads
 
 __all__ = ["BUDGET", "search"]

@@ -14,23 +14,25 @@ from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import bound
 from compare.diagnosis.mutants.around import Around
-from compare.diagnosis.mutants.laying import Frame, each, frame_of, last_writers, mirrored, padded, seen
-from compare.diagnosis.mutants.mutation import Mutation, holding, with_pullback
-from compare.diagnosis.mutants.sites import Call, Site, Slot
+from compare.diagnosis.mutants.laying import Frame, each, frame_of, last_writers, mirrored, padded
+from compare.diagnosis.mutants.mutation import Mutation, holding
+from compare.diagnosis.mutants.sites import Call, Site
 
-__all__ = ["windowed", "windowed_back"]
+__all__ = ["SPACE", "laid_over", "windowed"]
 
-_SPACE = {
+SPACE = {
     f"{kind}{n}d": (kind, n)
     for kind in ("conv", "conv_transpose", "max_pool", "avg_pool", "adaptive_avg_pool", "adaptive_max_pool")
     for n in (1, 2, 3)
 }
+"""Ops on windows by name: their kind, and along how many axes."""
+
 _LAID = "windows lie every stride-th place, their taps dilation apart, the first of them padding before the image"
 
 
 def windowed(site: Site, around: Around) -> Iterator[Mutation]:
     """What a forward pass over windows may get wrong."""
-    kind, n = _SPACE.get(site.name, (site.name, 0))
+    kind, n = SPACE.get(site.name, (site.name, 0))
     given = bound(site.name, site.args, site.kwargs)
     if kind in ("conv", "conv_transpose", "max_pool", "avg_pool"):
         yield from _laid_otherwise(site, given, n)
@@ -225,7 +227,7 @@ def _put_over(replace: Any) -> Mutation:
     )
 
 
-def _laid_over(columns: Tensor, frame: Frame, sizes: tuple[int, ...]) -> Tensor:
+def laid_over(columns: Tensor, frame: Frame, sizes: tuple[int, ...]) -> Tensor:
     """Columns ``(..., *counts, *kernel)`` put into an image one after the other, each over those before it."""
     n = len(sizes)
     wide = tuple(size + 2 * p for size, p in zip(sizes, frame.padding, strict=True))
@@ -246,7 +248,7 @@ def _fold_assigned(given: dict[str, Any]) -> Tensor:
     x = given["input"]
     apart = x.reshape(*x.shape[:-2], -1, *frame.kernel, *frame.counts(sizes))
     lead = apart.ndim - 4
-    return _laid_over(apart.permute(*range(lead), lead + 2, lead + 3, lead, lead + 1), frame, sizes)
+    return laid_over(apart.permute(*range(lead), lead + 2, lead + 3, lead, lead + 1), frame, sizes)
 
 
 def _transposed_assigned(given: dict[str, Any], n: int) -> Tensor:
@@ -258,7 +260,7 @@ def _transposed_assigned(given: dict[str, Any], n: int) -> Tensor:
         (count - 1) * s - 2 * p + d * (k - 1) + 1 for count, k, s, p, d in zip(x.shape[2:], *frame, strict=True)
     )
     columns = torch.tensordot(x.movedim(1, -1), weight, 1).movedim(n + 1, 1)
-    image = _laid_over(columns, frame, sizes)
+    image = laid_over(columns, frame, sizes)
     return image if bias is None else image + bias.reshape(-1, *(1,) * n)
 
 
@@ -304,99 +306,3 @@ def _continued(call: Call, pad: tuple[int, ...], mode: str) -> Tensor:
         places = mirrored(x.shape[-1 - axis], pad[2 * axis], pad[2 * axis + 1], mode)
         x = x.index_select(x.ndim - 1 - axis, places)
     return x
-
-
-# -- backwards ---------------------------------------------------------------------------------------------------------
-
-
-def windowed_back(site: Site, around: Around) -> Iterator[Mutation]:
-    """What the pullback of an op over windows may get wrong."""
-    kind, n = _SPACE.get(site.name, (site.name, 0))
-    if not site.slots or not site.tensor(site.slots[0]).requires_grad or not isinstance(site.output, Tensor):
-        return
-    slot, given = site.slots[0], bound(site.name, site.args, site.kwargs)
-    if kind == "max_pool":
-        yield from _winners(site, slot, given, n)
-    elif kind == "pad":
-        pad = tuple(given["pad"])
-        x, pairs = site.tensor(slot), list(zip(pad[::2], pad[1::2], strict=True))[::-1]
-        ends = zip(x.shape[-len(pairs) :], pairs, strict=True)
-        middle: Any = (..., *(slice(before, before + size) for size, (before, _) in ends))
-        yield Mutation(
-            "middle",
-            "missing term",
-            "the gradient of a padded image is cut out of the middle: what arrives at the border is lost",
-            with_pullback(lambda g, i, y, d: {slot: g[middle]}),
-            2,
-            "an element that was copied to the border gets the gradients of its copies too",
-        )
-
-
-def _winners(site: Site, slot: Slot, given: dict[str, Any], n: int) -> Iterator[Mutation]:
-    """The choice among equal maxima, and what an element gets that wins several windows."""
-    frame = frame_of(given, n, given["kernel_size"])
-    x = site.tensor(slot)
-    sizes, low = tuple(x.shape[-n:]), -math.inf
-    axes = tuple(range(-n, 0))
-    wide = tuple(size + 2 * p for size, p in zip(sizes, frame.padding, strict=True))
-    inside: Any = (..., *(slice(p, p + size) for p, size in zip(frame.padding, sizes, strict=True)))
-    each_tap: Any = (..., *(None,) * n)
-
-    def winning(value: Tensor, y: Tensor) -> Tensor:
-        return seen(value, frame, low) == y[each_tap]
-
-    def spread(shares: Tensor) -> Tensor:
-        image = torch.zeros(*shares.shape[: -2 * n], *wide, dtype=shares.dtype)
-        return image.index_put((*_whole(image, n), *frame.grids(sizes)), shares, accumulate=True)[inside]
-
-    tied = winning(x.detach(), site.output.detach())
-    if bool((tied.sum(axes) > 1).any()):
-
-        def of(value: Tensor, y: Tensor, g: Tensor, way: str) -> Tensor:
-            won = winning(value, y)
-            flat = won.reshape(*won.shape[:-n], -1)
-            if way == "last":
-                flat = (flat.flip(-1) & (flat.flip(-1).cumsum(-1) == 1)).flip(-1)
-            shares = flat.to(g.dtype)
-            if way == "shared":
-                shares = shares / flat.sum(-1, keepdim=True)
-            return spread(shares.reshape(won.shape) * g[each_tap])
-
-        for way, words in (
-            ("all", "each of them gets the whole gradient"),
-            ("shared", "they share the gradient"),
-            ("last", "the last of them gets all"),
-        ):
-            yield Mutation(
-                way,
-                "tie policy",
-                f"where several values are the maximum of a window, {words}; in torch the first gets all",
-                with_pullback(holding(lambda g, i, y, d, way: {slot: of(i[slot], y, g, way)}, way)),
-                1,
-                "torch: the first maximum of a window gets its gradient",
-            )
-
-    def assigned(g: Tensor, i: Any, y: Tensor, d: Any) -> dict[Slot, Tensor]:
-        pool = getattr(F, f"max_pool{n}d")
-        _, index = pool(i[slot], *frame[:4], return_indices=True)
-        planes = math.prod(x.shape[:-n])
-        places = index.reshape(planes, -1) + torch.arange(planes)[:, None] * math.prod(sizes)
-        writers = last_writers(places.numpy(), x.numel())
-        value = g.reshape(-1)[writers.clamp(min=0)] * (writers >= 0)
-        return {slot: value.reshape(x.shape)}
-
-    if any(s < d * (k - 1) + 1 for k, s, _, d in zip(*frame, strict=True)):
-        yield Mutation(
-            "assigned",
-            "overwritten instead of added",
-            "an element that is the maximum of several windows keeps the gradient of the last",
-            with_pullback(assigned),
-            2,
-            "an element that wins several windows gets the sum of their gradients",
-        )
-
-
-def _whole(image: Tensor, n: int) -> tuple[Tensor, ...]:
-    """Indices of all leading axes, spread over the windows."""
-    lead = image.ndim - n
-    return tuple(torch.arange(image.shape[axis]).reshape(-1, *(1,) * (lead - axis - 1 + 2 * n)) for axis in range(lead))
