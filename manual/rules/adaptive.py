@@ -41,7 +41,7 @@ def adaptive_avg_pool(x: Any, *, output_size: tuple[int, ...]) -> tuple[Array, P
     windows = _adaptive("avg", x, output_size)
     if 0 in output_size:
         return _nothing(x, output_size, False)
-    return means(x, windows, divisor([along.sizes for along in windows]))
+    return means(x, windows, divisor(windows))
 
 
 def adaptive_max_pool(x: Any, *, output_size: tuple[int, ...], return_indices: bool = False) -> tuple[Any, Pullback]:
@@ -142,15 +142,16 @@ def fractional_max_pool(
         corner = corner + starts.reshape(planes, *(1,) * axis, count, *(1,) * (dimensions - axis - 1)) * stride
         taps = (taps[:, None] + np.arange(reach) * stride).reshape(-1)
     elements = x.reshape(-1)
-    places = np.array(corner + taps[0])
-    value = elements[places]
-    for tap in taps[1:]:
-        seen = corner + tap
-        part = elements[seen]
+    value = elements[corner + taps[0]]
+    winner = np.zeros(value.shape, np.intp)
+    for number, tap in enumerate(taps[1:], 1):
+        part = elements[corner + tap]
         better = part > value
         better |= part != part
-        np.copyto(value, part, where=better)
-        np.copyto(places, seen, where=better)
+        np.maximum(winner, better * number, out=winner)  # the numbers rise, so the last that is better stays
+        np.maximum(value, part, out=value)
+    places = np.take(taps, winner)
+    places += corner
     places -= (np.arange(planes) * math.prod(axes)).reshape(-1, *(1,) * dimensions)
     value_shape = (*shape[:-dimensions], *output_size)
     indices = places.reshape(value_shape)

@@ -9,6 +9,7 @@ instead, so that a last window may stick out at the end, but not one that would 
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ def max_pool(
     name = f"max_pool{dimensions}d"
     if x.dtype.kind == "b" or (dimensions == 1 and x.dtype.kind != "f"):
         raise NotImplementedError(f'"{name}" not implemented for {x.dtype}')
-    windows = _windows(name, x, kernel_size, stride, padding, dilation, ceil_mode)
+    windows = _windows(name, x.shape, kernel_size, stride, padding, dilation, ceil_mode)
     return maxima(x, windows, return_indices)
 
 
@@ -99,13 +100,11 @@ def avg_pool(
         raise NotImplementedError(f'"{name}" not implemented for {x.dtype}')
     if divisor_override == 0:
         raise RuntimeError("divisor must be not zero")
-    windows = _windows(name, x, kernel_size, stride, padding, None, ceil_mode)
+    windows = _windows(name, x.shape, kernel_size, stride, padding, None, ceil_mode)
     _check_room(x, kernel_size)
     if divisor_override is not None:
         return means(x, windows, divisor_override)
-    if count_include_pad and padding is not None:
-        return means(x, windows, divisor([_padded(along, pad) for along, pad in zip(windows, padding, strict=True)]))
-    return means(x, windows, divisor([along.sizes for along in windows]))
+    return means(x, windows, divisor(windows, padding if count_include_pad else None))
 
 
 def lp_pool(
@@ -142,11 +141,11 @@ def lp_pool(
     name = f"lp_pool{len(kernel_size)}d"
     if x.dtype.kind != "f":
         raise NotImplementedError(f'"{name}" not implemented for {x.dtype}')
-    windows = _windows(name, x, kernel_size, stride, None, None, ceil_mode)
+    windows = _windows(name, x.shape, kernel_size, stride, None, None, ceil_mode)
     if math.isinf(norm_type):
         return _extreme_magnitude(x, windows, norm_type)
     _check_room(x, kernel_size)
-    scale = math.prod(kernel_size) / divisor([along.sizes for along in windows])
+    scale = math.prod(kernel_size) / divisor(windows)
     if isinstance(scale, np.ndarray):
         scale = scale.astype(x.dtype)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
@@ -180,9 +179,10 @@ def _extreme_magnitude(x: Array, windows: tuple[Windows, ...], norm_type: float)
 # -- windows -----------------------------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=512)
 def _windows(
     name: str,
-    x: Array,
+    shape: tuple[int, ...],
     kernel_size: Lengths,
     stride: Lengths | None,
     padding: Lengths | None,
@@ -194,11 +194,11 @@ def _windows(
     stride = stride or kernel_size
     padding = padding or (0,) * dimensions
     dilation = dilation or (1,) * dimensions
-    if x.ndim not in (dimensions + 1, dimensions + 2) or 0 in x.shape[1 if x.ndim == dimensions + 2 else 0 :]:
+    if len(shape) not in (dimensions + 1, dimensions + 2) or 0 in shape[1 if len(shape) == dimensions + 2 else 0 :]:
         prefix = f"{name}: " if dimensions == 1 else ""
         raise RuntimeError(
             f"{prefix}Expected {dimensions + 1}D or {dimensions + 2}D (batch mode) tensor with optional 0 dim batch "
-            f"size for input, but got:{list(x.shape)}"
+            f"size for input, but got:{list(shape)}"
         )
     for what, lengths, axes in (
         ("kernel size", kernel_size, "k"),
@@ -216,16 +216,16 @@ def _windows(
                 f"pad should be at most half of effective kernel size, but got pad={pad}, kernel_size={reach} "
                 f"and dilation={step}"
             )
-    lengths = x.shape[-dimensions:]
+    lengths = shape[-dimensions:]
     found = [
         sliding(int(length), int(reach), int(step_on), int(pad), int(step), bool(ceil_mode))
         for length, reach, step_on, pad, step in zip(lengths, kernel_size, stride, padding, dilation, strict=True)
     ]
     if None in found:
         sizes = "x".join(str(0 if along is None else along.count) for along in found)
-        given = "x".join(map(str, x.shape[-dimensions - 1 :]))
+        given = "x".join(map(str, shape[-dimensions - 1 :]))
         raise RuntimeError(
-            f"Given input size: ({given}). Calculated output size: ({x.shape[-dimensions - 1]}x{sizes}). "
+            f"Given input size: ({given}). Calculated output size: ({shape[-dimensions - 1]}x{sizes}). "
             "Output size is too small"
         )
     for along, step in zip(found, dilation, strict=True):
@@ -241,8 +241,3 @@ def _check_room(x: Array, kernel_size: Lengths) -> None:
         image = " ".join(f"{axis}: {length}" for axis, length in zip("THW", lengths, strict=True))
         kernel = " ".join(f"k{axis}: {reach}" for axis, reach in zip("THW", kernel_size, strict=True))
         raise RuntimeError(f"input image ({image}) smaller than kernel size ({kernel})")
-
-
-def _padded(along: Windows, padding: int) -> Array:
-    """How many elements and how much padding each window has, without what sticks out beyond."""
-    return np.minimum(along.starts + along.reach, along.length + padding) - along.starts

@@ -145,3 +145,18 @@ def test_a_run_of_other_ops_is_decided_anew():
     with Perturbing(0, decisions=deciding.made):
         found = (X * 2).max(1).values
     assert torch.allclose(found, 2 * X.max(1).values)
+
+
+def test_what_a_fractional_pooling_chose_is_chosen_again():
+    """Neighbours that part in the last bit: noise alone would often choose the other."""
+    samples = torch.full((1, 1, 2), 0.3, dtype=torch.float64)
+    x = torch.ones(1, 1, 8, 8, dtype=torch.float64) * (1 + torch.arange(64).reshape(8, 8) % 2 * 2.0**-52)
+
+    def pooled(t):
+        return F.fractional_max_pool2d(torch.exp(t), 2, 4, _random_samples=samples)
+
+    plain = slope(pooled, x, deciding := Deciding())
+    assert [decision.name for decision in deciding.made] == ["fractional_max_pool2d"]
+    for seed in range(5):
+        assert torch.equal(slope(pooled, x, Perturbing(seed, 1.0, deciding.made)) > 0, plain > 0)
+        assert not torch.equal(slope(pooled, x, Perturbing(seed)) > 0, plain > 0)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ from manual.rules.core import Array
 __all__ = ["Windows", "adaptive", "picked", "sliding", "taps_of"]
 
 _LONG = 16  # a window of more taps may be better reduced by NumPy than by a loop over them
+_LAID_OUT = 1 << 20  # the most elements to which overlapping windows are laid out
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,16 +40,16 @@ class Windows:
     sizes: Array
     stride: int
 
-    @property
+    @cached_property
     def count(self) -> int:
         return len(self.starts)
 
-    @property
+    @cached_property
     def identity(self) -> bool:
         """Whether window ``i`` is element ``i``."""
         return self.reach == 1 and self.count == self.length and self.starts[0] == 0
 
-    @property
+    @cached_property
     def tiling(self) -> bool:
         """Whether every element is in one window, and the windows are alike."""
         return (
@@ -59,17 +59,24 @@ class Windows:
             and self.starts[0] == 0
         )
 
-    @property
+    @cached_property
     def disjoint(self) -> bool:
         """Whether no element is in two windows."""
         return self.stride > (self.reach - 1) * self.step
 
-    @property
-    def long(self) -> bool:
-        """Whether the windows are too long for a loop over their taps, and overlap little enough to be laid out."""
+    def long(self, size: int) -> bool:
+        """Whether windows are too long, and an array of ``size`` too small, for a loop over their taps."""
         return self.reach > _LONG and (
-            self.tiling or (self.count < self.reach and self.count * self.reach <= 4 * self.length)
+            self.tiling or (self.count < self.reach and size // self.length * self.count * self.reach <= _LAID_OUT)
         )
+
+    @cached_property
+    def mirror(self) -> Windows:
+        """The windows of the elements: which windows have each of them (without gaps, if ``step`` is 1)."""
+        ends = np.maximum(self.starts, 0) + self.sizes
+        elements = np.arange(self.length)
+        first = np.searchsorted(ends, elements, side="right")
+        return _uneven(self.count, first, np.searchsorted(self.starts, elements, side="right") - first)
 
     def places(self) -> tuple[Array, Array]:
         """The elements of every window, ``(count, reach)``, and whether it has them.
@@ -118,33 +125,40 @@ def sliding(length: int, reach: int, stride: int, padding: int, step: int, ceil_
 
 @lru_cache(maxsize=512)
 def adaptive(length: int, count: int) -> Windows:
-    """As many windows as are asked for: window ``i`` is ``[floor(i n / m), ceil((i + 1) n / m))`` for ``m`` of them.
-
-    Element ``j`` is in window ``i`` exactly where the intervals ``[i, i + 1) / m`` and ``[j, j + 1) / n`` of the unit
-    line meet. That is symmetric: the windows that have an element are ``adaptive(count, length)``.
-    """
+    """As many windows as are asked for: window ``i`` is ``[floor(i n / m), ceil((i + 1) n / m))`` for ``m`` of them."""
     if count and length % count == 0:
         even = sliding(length, length // count, length // count, 0, 1, False)
         assert even is not None
         return even
     windows = np.arange(count)
     starts = windows * length // max(count, 1)
-    sizes = -(-(windows + 1) * length // max(count, 1)) - starts
+    return _uneven(length, starts, -(-(windows + 1) * length // max(count, 1)) - starts)
+
+
+def _uneven(length: int, starts: Array, sizes: Array) -> Windows:
+    """Windows without gaps or padding, of any sizes and anywhere."""
     reach = int(sizes.max(initial=0))
     taps: list[tuple[Any, Any]] = []
     for tap in range(reach):
         having = np.flatnonzero(sizes > tap)
-        taps.append((slice(None) if len(having) == count else having, starts[having] + tap))
+        taps.append((slice(None) if len(having) == len(starts) else having, starts[having] + tap))
     return Windows(length, starts, 1, reach, tuple(taps), sizes, 0)
 
 
-def taps_of(group: tuple[Windows, ...], after: int) -> Iterator[tuple[Any, Any]]:
-    """For each tap of windows along neighbouring axes, in the order of rows: which windows, and which elements."""
+@lru_cache(maxsize=512)
+def taps_of(group: tuple[Windows, ...], after: int) -> tuple[tuple[Any, Any], ...]:
+    """For each tap of windows along neighbouring axes, in the order of rows: which windows, and which elements.
+
+    Both are indices into arrays that have ``after`` more axes.
+    """
     rest = (slice(None),) * after
-    for combination in itertools.product(*(along.taps for along in group)):
-        windows = (Ellipsis, *(pair[0] for pair in combination), *rest)
-        elements = (Ellipsis, *(pair[1] for pair in combination), *rest)
-        yield windows, elements
+    return tuple(
+        (
+            (Ellipsis, *(pair[0] for pair in combination), *rest),
+            (Ellipsis, *(pair[1] for pair in combination), *rest),
+        )
+        for combination in itertools.product(*(along.taps for along in group))
+    )
 
 
 def picked(x: Array, elements: tuple[Any, ...], axis: int) -> Array:

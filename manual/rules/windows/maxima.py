@@ -46,7 +46,7 @@ def maxima(x: Array, windows: Sequence[Windows], return_indices: bool) -> tuple[
         x = x.reshape(*lead, math.prod(axes))
         windows = (adaptive(math.prod(axes), 1),)
     stages = _search(x, windows)
-    value = stages[-1].y.reshape(lead + counts) if stages else x
+    value = (stages[-1].y if stages else x).reshape(lead + counts)
     indices = _indices(stages, x.shape[-len(windows) :], lead + counts) if return_indices else None
 
     def maxima_pullback(incoming: Any, needs: Needs) -> Gradients:
@@ -84,7 +84,7 @@ def _search(x: Array, windows: tuple[Windows, ...]) -> list[_Stage]:
 
 
 def _maximum(x: Array, group: tuple[Windows, ...], axis: int) -> Array:
-    if len(group) == 1 and group[0].long:
+    if len(group) == 1 and group[0].long(x.size):
         return np.asarray(np.maximum.reduce(group[0].laid_out(x, axis), axis=axis))
     shape = list(x.shape)
     for offset, along in enumerate(group):
@@ -101,7 +101,8 @@ def _maximum(x: Array, group: tuple[Windows, ...], axis: int) -> Array:
         np.maximum(before, part, out=before)
         if not group[0].stride:
             y[windows] = before
-    return np.zeros(shape, x.dtype) if y is None else y
+    assert y is not None
+    return y
 
 
 def _indices(stages: list[_Stage], axes: tuple[int, ...], shape: tuple[int, ...]) -> Array:
@@ -130,7 +131,7 @@ def _winners(stage: _Stage, strides: list[int]) -> Array:
     """Where each window of a stage has its maximum: the sum over its axes of position times stride."""
     x, y, group, axis = stage.x, stage.y, stage.windows, stage.axis
     after = -axis - len(group)
-    if len(group) == 1 and group[0].long:
+    if len(group) == 1 and group[0].long(x.size):
         return _winners_laid_out(stage) * strides[0]
     reach = math.prod(along.reach for along in group)
     # The tap that wins is the number of taps before the first that equals the maximum.

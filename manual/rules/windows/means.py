@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -42,8 +43,16 @@ def means(x: Array, windows: tuple[Windows, ...], by: Any) -> tuple[Array, Pullb
     return value, mean_pullback
 
 
-def divisor(sizes: list[Array]) -> Any:
-    """The product of the sizes along each axis: one number where all windows are alike, else one per window."""
+@lru_cache(maxsize=512)
+def divisor(windows: tuple[Windows, ...], padding: tuple[int, ...] | None = None) -> Any:
+    """How many elements the windows have: one number where all have as many, else one per window.
+
+    With ``padding`` that is counted too, but not what sticks out beyond it.
+    """
+    sizes = [
+        along.sizes if pad is None else np.minimum(along.starts + along.reach, along.length + pad) - along.starts
+        for along, pad in zip(windows, padding or (None,) * len(windows), strict=True)
+    ]
     if all((along == along[0]).all() for along in sizes):
         return math.prod(int(along[0]) for along in sizes)
     product = sizes[0]
@@ -63,7 +72,7 @@ def sums(x: Array, windows: Sequence[Windows]) -> Array:
 def _summed(x: Array, along: Windows, axis: int) -> Array:
     if along.identity:
         return x
-    if along.long:
+    if along.long(x.size):
         inside: Any = True
         if along.sizes.min() < along.reach:
             _, held = along.places()
@@ -86,8 +95,8 @@ def spread(gradient: Array, windows: Sequence[Windows]) -> Array:
 def _spread(gradient: Array, along: Windows, axis: int) -> Array:
     if along.identity:
         return gradient
-    if not along.stride:
-        return _summed(gradient, adaptive(along.count, along.length), axis)
+    if along.step == 1 and not along.tiling and (not along.stride or along.count < along.reach):
+        return _summed(gradient, along.mirror, axis)
     shape = _replaced(gradient.shape, axis, along.length)
     if along.tiling:
         each = np.empty((*gradient.shape[:axis], along.count, along.reach, *gradient.shape[axis:][1:]), gradient.dtype)

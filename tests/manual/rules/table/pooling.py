@@ -73,8 +73,11 @@ max_pool(
 max_pool(normal(*VOLUME), kernel_size=(4, 3, 5), stride=(1, 1, 1), padding=(2, 0, 1), return_indices=True)
 max_pool(normal(*VOLUME), kernel_size=(4, 1, 5), stride=(1, 2, 1), return_indices=True, note="axis by axis")
 max_pool(normal(0, 3, 7, 8), kernel_size=(2, 2), return_indices=True)
+max_pool(normal(2, 3, 1, 1), kernel_size=(1, 1), return_indices=True)
 max_pool(exactly([[1, 1, 2, 2, 2, 0]]), kernel_size=(3,), stride=(1,), return_indices=True, smooth=False, note="ties")
-max_pool(exactly([[[1, 1, 0], [1, 1, 1]]]), kernel_size=(2, 2), stride=(1, 1), return_indices=True, smooth=False)
+max_pool(
+    exactly([[[1, 1, 0], [1, 1, 1]]]), kernel_size=(2, 2), stride=(1, 1), return_indices=True, smooth=False, note="ties"
+)
 max_pool(exactly([np.arange(60) % 30]), kernel_size=(60,), return_indices=True, smooth=False, note="ties")
 max_pool(
     exactly([np.arange(48).reshape(8, 6) % 5]),
@@ -87,8 +90,8 @@ max_pool(
 )
 missing = np.array([[1, nan, 2, nan, 3, 0, -inf, -inf, inf, inf, nan, 5]])
 for kernel_size, stride in (((3,), (1,)), ((2,), (2,)), ((12,), (12,)), ((5,), (4,))):
-    max_pool(exactly(*missing[None]), kernel_size=kernel_size, stride=stride, return_indices=True, singular=True)
-max_pool(exactly(*missing[None]), kernel_size=(3,), stride=(2,), padding=(1,), return_indices=True, singular=True)
+    max_pool(exactly(missing), kernel_size=kernel_size, stride=stride, return_indices=True, singular=True)
+max_pool(exactly(missing), kernel_size=(3,), stride=(2,), padding=(1,), return_indices=True, singular=True)
 max_pool(exactly(np.tile(missing, 5)), kernel_size=(20,), return_indices=True, singular=True, note="long")
 max_pool(
     exactly(np.tile(missing, 5)),
@@ -109,7 +112,8 @@ max_pool(
     singular=True,
     note="axis by axis",
 )
-max_pool(exactly([np.full(8, -inf)]), kernel_size=(3,), stride=(2,), padding=(1,), return_indices=True, singular=True)
+options = {"kernel_size": (3,), "stride": (2,), "padding": (1,), "return_indices": True}
+max_pool(exactly([np.full(8, -inf)]), **options, singular=True, note="of minus infinity")
 
 # -- mean --------------------------------------------------------------------------------------------------------------
 
@@ -136,6 +140,7 @@ avg_pool(normal(2, 3, 50), kernel_size=(40,), stride=(1,), note="long")
 avg_pool(normal(2, 2, 40, 3), kernel_size=(40, 1), note="long")
 avg_pool(normal(2, 1, 40, 36), kernel_size=(20, 18), stride=(19, 18), padding=(10, 9), note="long in both")
 avg_pool(normal(0, 3, 7, 8), kernel_size=(2, 2))
+avg_pool(normal(2, 3, 1, 1), kernel_size=(1, 1))
 avg_pool(exactly([[1, inf, 2, 3, nan, 4, 5, -inf]]), kernel_size=(2,), singular=True)
 
 # -- p-norm ------------------------------------------------------------------------------------------------------------
@@ -174,6 +179,7 @@ for kind in ("avg", "max"):
     case(f"adaptive_{kind}_pool", normal(*PLANE), output_size=(1, 1), **rule)
     case(f"adaptive_{kind}_pool", normal(*PLANE), output_size=(1, 8), **rule)
     case(f"adaptive_{kind}_pool", normal(*PLANE), output_size=(7, 8), **rule)
+    case(f"adaptive_{kind}_pool", normal(2, 3, 1, 1, 1), output_size=(1, 1, 1), **rule)
     case(f"adaptive_{kind}_pool", normal(*VOLUME), output_size=(4, 2, 3), **rule)
     case(f"adaptive_{kind}_pool", normal(2, 6, 5, 7), output_size=(2, 9, 1), **rule)
     case(f"adaptive_{kind}_pool", normal(*VOLUME), output_size=(1, 1, 1), **rule)
