@@ -12,6 +12,7 @@ import torch
 from tabulate import tabulate
 
 from benchmarks.measuring import calibration_rows
+from benchmarks.modules import module_rows
 from benchmarks.training import lockstep_rows, step_rows
 from compare.threads import threads
 
@@ -32,6 +33,12 @@ def main() -> None:
         ):
             headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third"]
             print(f"\n{title}\n{tabulate(rows, headers, floatfmt=('', '', '.1f', '.1f', '.3f', '.3f', '.3f'))}")
+        rows, missing = module_rows(arguments.rounds)
+        headers = ["case", "A, us", "B, us", "ratio A/B", "first quartile", "third"]
+        table = tabulate(rows, headers, floatfmt=("", ".1f", ".1f", ".3f", ".3f", ".3f"))
+        print(f"\nOne forward and backward pass in float32, manual / torch eager\n{table}")
+        if missing:
+            print(f"left out, because manual.nn has them not: {', '.join(missing)}")
         headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third", "memory A/B"]
         table = tabulate(
             calibration_rows(arguments.rounds),

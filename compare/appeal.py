@@ -12,7 +12,7 @@ import numpy as np
 
 from compare.batches import MicroBatch
 from compare.checkpoint import Checkpoint
-from compare.floors import Floor, Spread
+from compare.floors import Floor, Spread, floors_of
 from compare.rerun import (
     BY_ROWS,
     DRIFT,
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Appeal"]
 
 RUNS = 8
+NEAR = 3.0
+"""How many floors a branch may lie away; or more, since it is itself a computation with rounding of its own, if it
+explains most of the difference."""
 _Branch = tuple[str, dict[Place, np.ndarray]]
 """Which kink, and the values of the run that took the other branch."""
 
@@ -63,6 +66,8 @@ class Appeal:
         self._tail: dict[Place, np.ndarray] | None = None
         self.gradients: Mapping[str, Any] | None = None  # the actual side's, accumulated
         self._more_branches = self._tried()
+        self._shown: dict[int, list[np.ndarray]] = {}  # by micro-batch: the actual side's forward pass
+        self._as_shown: _Branch | None = None
 
     def judged(self, checkpoint: Checkpoint, pair: tuple[Any, Any], before: Judgement) -> Judgement:
         actual, reference = np.asarray(pair[0]), np.asarray(pair[1])
@@ -95,10 +100,11 @@ class Appeal:
         if multiple <= HEADROOM:
             return self._agreed(before, checkpoint, multiple, floor, "drift" if self._drifted else "floor")
         if self._measured.kinks == "either":
-            for kink, branch in chain(self._behind(checkpoint, expected), self._other_branches()):
+            branches = (self._behind(checkpoint, expected), self._followed(checkpoint), self._other_branches())
+            for kink, branch in chain(*branches):
                 value = branch.get(place, plain)
-                other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=True)
-                if other <= 2 * HEADROOM:  # a branch is itself a computation with rounding of its own
+                other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=False)
+                if other <= NEAR or (other <= 2 * HEADROOM and 4 * other <= multiple):
                     self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
                     self._kink = kink
                     if checkpoint.phase == "deposit":
@@ -158,8 +164,9 @@ class Appeal:
             amplitude = 4.0 if wide else 1.0
             seed = measured.seed * 1009 + 101 + number
             take_in(spreads, self._run(perturbing(seed, amplitude, self._deciding.made, faint)))
-        take_in(spreads, self.widened())
-        return {place: spread.floor() for place, spread in spreads.items()}
+        if measured.dtype.itemsize < 8:
+            take_in(spreads, measured.widened(self._state, self._micro_batches, self._deciding.made))
+        return floors_of(spreads)
 
     def _other_branches(self) -> Iterator[_Branch]:
         """Runs of the reference in which something was decided the other way, each with what it was."""
@@ -178,6 +185,22 @@ class Appeal:
                 self._tail = self._measured.tail(self._state, self.gradients)
             yield self._kink, self._tail
 
+    def _followed(self, checkpoint: Checkpoint) -> Iterator[_Branch]:
+        """The reference, deciding at each kink as the actual side's forward pass was decided."""
+        from compare.following import Following
+
+        number = checkpoint.micro_batch
+        if number is not None and number not in self._shown and self._measured.shown:
+            self._shown[number] = [np.array(value) for value in self._measured.shown.values()]
+            self._as_shown = None
+        if self._shown and self._as_shown is None:
+            mode = Following(self._shown.values())
+            branch = self._run(mode)
+            count = sum(count for _, count, _ in mode.found)
+            self._as_shown = (_kink_text(mode.found, "within rounding of", count), branch if count else {})
+        if self._as_shown is not None and self._as_shown[1]:
+            yield self._as_shown
+
     def _tried(self) -> Iterator[_Branch]:
         from compare.kinks import Deciding, Nudging, changed
 
@@ -187,8 +210,7 @@ class Appeal:
                 mode = Nudging(direction, near)
                 branch = self._run(mode)
                 if mode.found:
-                    name, count, first = mode.found[0]
-                    kink = f"{count} element{'s' * (count > 1)} at the kink of {name} (the first at {first})"
+                    kink = _kink_text(mode.found, "at", mode.found[0][1])
                     yield kink, branch
                     yield kink, {place: (value + self._plain[place]) / 2 for place, value in branch.items()}
         for number in range(RUNS):
@@ -199,3 +221,8 @@ class Appeal:
             kink = changed(self._deciding.made, deciding.made)
             if kink:
                 yield kink, branch
+
+
+def _kink_text(found: Sequence[tuple[str, int, int]], where: str, count: int) -> str:
+    name, _, first = found[0] if found else ("", 0, 0)
+    return f"{count} element{'s' * (count > 1)} {where} the kink of {name} (the first at {first})"

@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compare import __version__
+from compare.listing import KINDS, listing
 from compare.names import NAMES
 
 if TYPE_CHECKING:
     from compare.experiment import ExperimentResult, Setting, Study
 
 __all__ = ["main"]
-
-KINDS = ("experiments", "layers", "losses", "optimizers", "schedulers", "faults", "causes")
 
 
 class Refused(click.ClickException):
@@ -106,51 +105,15 @@ def run(names: tuple[str, ...], everything: bool, **options: Any) -> int:
 @cli.command(name="list")
 @click.argument("kind", required=False)
 def list_command(kind: str | None) -> None:
-    """List experiments, layers, losses, optimizers, schedulers, faults or causes; all without an argument."""
+    """List experiments, layers, losses, optimizers, schedulers, faults or causes; all without an argument.
+
+    Layers and losses come with the conventions that they follow where experts disagree, and with how many samples of
+    PyTorch's own test database of modules they pass.
+    """
     if kind is not None:
         _known("kind", kind, KINDS)
-    from tabulate import tabulate
-
     for one in [kind] if kind else KINDS:
-        rows = _listed(one)
-        _say(str(tabulate(rows, [one, "what it is"], maxcolwidths=[None, 90])) + "\n\n")
-
-
-def _listed(kind: str) -> list[tuple[str, str]]:
-    """The names of one kind, each with what it is."""
-    if kind == "experiments":
-        return list(NAMES.items())
-    if kind == "causes":
-        from compare.diagnosis.catalogue import CAUSES
-
-        return list(CAUSES.items())
-    if kind == "faults":
-        from compare.faults.table import table
-
-        return [(fault["name"], fault["mistake"]) for fault in table()["faults"]]
-    return _classes(kind)
-
-
-def _classes(kind: str) -> list[tuple[str, str]]:
-    """The public classes of one kind in the manual wing, with the first line of their docstrings."""
-    import inspect
-
-    import manual.nn
-    import manual.nn.loss
-    import manual.optim
-    import manual.optim.lr_scheduler as schedules
-
-    if kind == "optimizers":
-        found = {n: c for n, c in vars(manual.optim).items() if inspect.isclass(c) and n != "Optimizer"}
-    elif kind == "schedulers":
-        found = {n: c for n, c in vars(schedules).items() if inspect.isclass(c) and n != "LRScheduler"}
-    else:
-        losses = {name: getattr(manual.nn, name) for name in manual.nn.loss.__all__}
-        layers = {
-            n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and n not in (*losses, "Module", "Parameter")
-        }
-        found = losses if kind == "losses" else layers
-    return [(name, (inspect.getdoc(found[name]) or "").split("\n")[0]) for name in sorted(found) if name[0].isupper()]
+        _say(listing(one, NAMES) + "\n\n")
 
 
 @cli.command()

@@ -12,12 +12,13 @@ Never below: half a unit in the last place of the slice's largest magnitude, and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Floor", "Spread"]
+__all__ = ["Floor", "Spread", "floors_of"]
 
 _STRUCTURAL = 2.0**-10
 """A slice that is zero in every run keeps this fraction of a unit in the last place of the tensor's scale."""
@@ -52,6 +53,14 @@ class Floor:
         self.least = self.eps * min(float(floors.min(initial=np.inf)) for floors, _ in self.axes)
         if not np.isfinite(self.least):
             self.least = 0.0
+
+    def at_least(self, other: Floor) -> Floor:
+        """This floor, raised to that of another tensor of the same shape and dtype where it is lower."""
+        axes = tuple(
+            (np.maximum(mine, theirs), scales)
+            for (mine, scales), (theirs, _) in zip(self.axes, other.axes, strict=True)
+        )
+        return Floor(self.eps, self.scale, axes, self.relative)
 
     @property
     def nbytes(self) -> int:
@@ -125,6 +134,17 @@ class Floor:
     def digits(self) -> float:
         """On how many decimal digits honest computations agree, as a share of the tensor's largest magnitude."""
         return 16.0 if not self.scale or not self.largest else max(0.0, -float(np.log10(self.largest / self.scale)))
+
+
+def floors_of(spreads: Mapping[Any, Spread]) -> dict[Any, Floor]:
+    """The floor of every tensor, by place; a parameter's is no lower than that of its own update."""
+    floors = {place: spread.floor() for place, spread in spreads.items()}
+    for place, floor in floors.items():
+        if place[1] == "parameter":
+            update = floors.get((place[0], "update", *place[2:]))
+            if update is not None and update.eps == floor.eps:
+                floors[place] = floor.at_least(update)
+    return floors
 
 
 class Spread:

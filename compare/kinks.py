@@ -9,7 +9,7 @@ rounding of one. And what agrees with a branch is annotated, not alarmed about.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,27 +17,49 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-__all__ = ["DECIDING", "Deciding", "Decision", "Nudging", "changed", "is_decision", "name_of", "on_one_side"]
+__all__ = [
+    "BEHIND",
+    "DECIDING",
+    "KINKED",
+    "Deciding",
+    "Decision",
+    "Imposing",
+    "Nudging",
+    "changed",
+    "is_decision",
+    "name_of",
+    "on_one_side",
+]
 
-_KINKED: dict[str, tuple[float, ...]] = {
-    "relu": (0.0,),
-    "relu_": (0.0,),
-    "threshold": (0.0,),
-    "leaky_relu": (0.0,),
-    "leaky_relu_": (0.0,),
-    "_prelu_kernel": (0.0,),
-    "abs": (0.0,),
-    "sign": (0.0,),
-    "elu": (0.0,),
-    "hardtanh": (-1.0, 1.0),
-    "hardsigmoid": (-3.0, 3.0),
-    "hardswish": (-3.0, 3.0),
-    "clamp_min": (0.0,),
-    "clamp": (0.0, 1.0, -1.0, 6.0),
-    "hardshrink": (-0.5, 0.5),
-    "softshrink": (-0.5, 0.5),
+Kinks = Callable[[Sequence[Any]], tuple[float, ...]]
+
+
+def _given(position: int, default: float) -> Callable[[Sequence[Any]], float]:
+    return lambda args: float(args[position]) if len(args) > position and args[position] is not None else default
+
+
+def _at(*kinks: float) -> Kinks:
+    return lambda args: kinks
+
+
+def _either_side(position: int, default: float) -> Kinks:
+    bound = _given(position, default)
+    return lambda args: (-bound(args), bound(args))
+
+
+def _ends(args: Sequence[Any]) -> tuple[float, ...]:
+    return tuple(float(end) for end in args[1:3] if isinstance(end, (int, float)))
+
+
+KINKED: dict[str, Kinks] = {
+    **dict.fromkeys(("relu", "leaky_relu", "_prelu_kernel", "abs", "elu", "sgn", "sign"), _at(0.0)),
+    **dict.fromkeys(("hardsigmoid", "hardswish"), _at(-3.0, 3.0)),
+    **dict.fromkeys(("hardshrink", "softshrink"), _either_side(1, 0.5)),
+    **dict.fromkeys(("clamp", "clamp_min", "clamp_max"), _ends),
+    "hardtanh": lambda args: (_given(1, -1.0)(args), _given(2, 1.0)(args)),
+    "threshold": lambda args: (_given(1, 0.0)(args),),
 }
-"""Elementwise ops with kinks where their arguments do not say where."""
+"""Elementwise ops with kinks, and where these lie."""
 
 _TIED = frozenset({"max", "min", "amax", "amin", "max_pool2d_with_indices", "topk", "sort"})
 """Ops that choose one of several equal values."""
@@ -99,12 +121,14 @@ class Decision:
         """The arguments with the one that decides as it was, where the result is nothing but the decision."""
         if self.position is None:
             return tuple(args)
-        return (*args[: self.position], self.argument, *args[self.position + 1 :])
+        assert self.argument is not None
+        decided = self.argument.to(args[self.position].dtype)
+        return (*args[: self.position], decided, *args[self.position + 1 :])
 
     def imposed(self, args: Sequence[Any], out: Any) -> Any:
         """The result with what was decided as it was."""
         if self.argument is not None and self.position is None:
-            return torch.where(self.argument == self.results[0], args[0], self.results[0])
+            return torch.where(self.argument == self.results[0], args[0], self.results[0].to(args[0].dtype))
         if not self.results:
             return out
         if isinstance(out, Tensor):
@@ -178,17 +202,39 @@ class Deciding(TorchDispatchMode):
         return out
 
 
-_BEHIND: dict[str, tuple[int, Callable[[Sequence[Any]], tuple[float, ...]]]] = {
-    "leaky_relu_backward": (1, lambda args: (0.0,)),
-    "_prelu_kernel_backward": (1, lambda args: (0.0,)),
+class Imposing(TorchDispatchMode):
+    """Lets a run decide as another one did, whose decisions were noted; for as long as both run the same ops."""
+
+    def __init__(self, decisions: Sequence[Decision]):
+        super().__init__()
+        self._decisions: Iterator[Decision] | None = iter(decisions)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = name_of(func)
+        if self._decisions is None or not is_decision(name, args):
+            return func(*args, **kwargs)
+        decision = next(self._decisions, None)
+        if decision is None or not decision.fits(name, args):
+            self._decisions = None
+            return func(*args, **kwargs)
+        decided = decision.arguments(args)
+        if decision.jumps:
+            return on_one_side(func(*args, **kwargs), func(*decided, **kwargs))
+        return decision.imposed(decided, func(*decided, **kwargs))
+
+
+BEHIND: dict[str, tuple[int, Kinks]] = {
+    "leaky_relu_backward": (1, _at(0.0)),
+    "_prelu_kernel_backward": (1, _at(0.0)),
     "hardtanh_backward": (1, lambda args: (args[2], args[3])),
-    "hardsigmoid_backward": (1, lambda args: (-3.0, 3.0)),
-    "hardswish_backward": (1, lambda args: (-3.0, 3.0)),
-    "softshrink_backward": (1, lambda args: (-args[2], args[2])),
-    "hardshrink_backward": (1, lambda args: (-args[2], args[2])),
-    "elu_backward": (5, lambda args: (0.0,)),
-    "sgn": (0, lambda args: (0.0,)),
-    "sign": (0, lambda args: (0.0,)),
+    "hardsigmoid_backward": (1, _at(-3.0, 3.0)),
+    "hardswish_backward": (1, _at(-3.0, 3.0)),
+    "softshrink_backward": (1, _either_side(2, 0.5)),
+    "hardshrink_backward": (1, _either_side(2, 0.5)),
+    "elu_backward": (5, _at(0.0)),
+    "sgn": (0, _at(0.0)),
+    "sign": (0, _at(0.0)),
 }
 """Ops that look at the value itself in the backward pass: its position among the arguments, and its kinks."""
 
@@ -220,7 +266,7 @@ class Nudging(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = name_of(func)
-        position, kinks = _BEHIND.get(name, (0, None))
+        position, kinks = BEHIND.get(name, (0, None))
         value = args[position] if len(args) > position else None
         if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
             return func(*args, **kwargs)
@@ -244,15 +290,16 @@ class Nudging(TorchDispatchMode):
             return equal & (equal.cumsum(dim) == 1)
         return equal & (equal.flip(dim).cumsum(dim).flip(dim) == 1)
 
-    def _near_to(self, value: Tensor, kinks: Sequence[float]) -> Tensor:
+    def _near_to(self, value: Tensor, kinks: Sequence[float]) -> Tensor | None:
         reach = self._near * torch.finfo(value.dtype).eps * value.abs().max()
-        return torch.stack([(value - kink).abs() <= reach for kink in kinks]).any(0)
+        return torch.stack([(value - kink).abs() <= reach for kink in kinks]).any(0) if kinks else None
 
     def _places(self, name: str, args: Any) -> Tensor | None:
         tensor = args[0]
         reach = self._near * torch.finfo(tensor.dtype).eps * tensor.abs().max()
-        if name in _KINKED:
-            return self._near_to(tensor, [v for v in args[1:] if isinstance(v, (int, float))] or _KINKED[name])
+        kinks = KINKED.get(name.rstrip("_"))
+        if kinks:
+            return self._near_to(tensor, kinks(args))
         alike = name == "eq" and isinstance(args[1], Tensor) and args[1].shape == tensor.shape
         if name in _ORDERS or alike:
             gaps = (tensor - args[1]).abs()

@@ -26,7 +26,7 @@ from compare.appeal import Appeal
 from compare.batches import MicroBatch
 from compare.checkpoint import Checkpoint
 from compare.difference import Difference
-from compare.floors import Floor, Spread
+from compare.floors import Floor, Spread, floors_of
 from compare.rerun import (
     BY_ROWS,
     DRIFT,
@@ -34,6 +34,7 @@ from compare.rerun import (
     Place,
     deciding,
     gap_of,
+    imposing,
     is_faint,
     judgement_of,
     perturbing,
@@ -95,6 +96,7 @@ class Measured:
         self.dtype = np.dtype(dtype)
         self.kinks = kinks
         self.notes: list[str] = []
+        self.shown: Mapping[Any, np.ndarray] = {}  # the actual side's forward pass of the micro-batch that is judged
         self.unsteady = ""
         self.bare_steps = 0
         self._make = make_expected
@@ -200,7 +202,7 @@ class Measured:
         if noting.random:
             self._repeat(plain, self.run(None, micro_batches, deciding()))
         if self.dtype.itemsize < 8:
-            widened = self.widened(None, micro_batches)
+            widened = self.widened(None, micro_batches, noting.made)
         spreads = {place: Spread(value) for place, value in plain.items()}
         faint = is_faint(plain)
         for number in range(RUNS):
@@ -208,7 +210,7 @@ class Measured:
             take_in(spreads, self.run(None, micro_batches, mode))
         if widened:
             take_in(spreads, widened)
-        floors = {place: spread.floor() for place, spread in spreads.items()}
+        floors = floors_of(spreads)
         for (_, phase, *_), floor in floors.items():
             self.usual[phase] = max(self.usual.get(phase, 0.0), floor.relative)
         self._floors = floors
@@ -277,10 +279,18 @@ class Measured:
         """What is being found out about a step, if anything is."""
         return self._appeals.get(step)
 
-    def widened(self, state: Mapping[str, Any] | None, micro_batches: Sequence[MicroBatch]) -> dict[Place, np.ndarray]:
-        """The same step in float64; nothing, with a note, where the reference cannot be run so."""
+    def widened(
+        self,
+        state: Mapping[str, Any] | None,
+        micro_batches: Sequence[MicroBatch],
+        decisions: Sequence[Any] | None = None,
+    ) -> dict[Place, np.ndarray]:
+        """The same step in float64; nothing, with a note, where the reference cannot be run so.
+
+        ``decisions`` are those of the plain run, if what a kink does to a wider value is not to be seen.
+        """
         try:
-            return self.run(state, micro_batches, widen=True)
+            return self.run(state, micro_batches, imposing(decisions) if decisions else None, widen=True)
         except Exception as raised:
             self.note(f"the reference cannot be run in float64 ({type(raised).__name__}: {raised})")
             return {}

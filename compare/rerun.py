@@ -97,6 +97,12 @@ def deciding() -> Any:
     return Deciding()
 
 
+def imposing(decisions: Any) -> Any:
+    from compare.kinks import Imposing
+
+    return Imposing(decisions)
+
+
 def single_tensor(side: Any) -> None:
     """Let the optimizer take its plain path: the grouped kernels hide what they change from a dispatch mode."""
     for group in getattr(getattr(side, "optimizer", None), "param_groups", ()):

@@ -109,6 +109,8 @@ class Walker:
             if draws and hasattr(actual, "replay"):
                 self._call("actual", "replay", actual.replay, draws)
             found = self._call("actual", "accumulate", actual.accumulate, micro_batch, weight)
+            if hasattr(self.tolerance, "shown"):
+                self.tolerance.shown = observed(actual, "forward") or {}
             if isolated:
                 self._call("actual", "run_module", isolated.micro_batch, index, (micro_batch, weight), found, terms)
                 continue

@@ -14,7 +14,7 @@ import numpy as np
 
 from manual.rules.core import Array
 
-__all__ = ["bernoulli", "default_generator", "manual_seed", "replaying", "uniform"]
+__all__ = ["bernoulli", "default_generator", "exponential", "manual_seed", "replaying", "uniform"]
 
 _generator = np.random.default_rng()
 _queue: deque[Array] | None = None
@@ -33,7 +33,12 @@ def default_generator() -> np.random.Generator:
 
 
 def bernoulli(shape: tuple[int, ...], p: float) -> Array:
-    """A mask that is 1 (or True) with probability ``p``; a recorded one where draws are replayed."""
+    """A mask that is 1 (or True) with probability ``p``; a recorded one where draws are replayed.
+
+    Where nothing is left to chance, at ``p`` 0 or 1 and for an empty shape, nothing is drawn, as in torch.
+    """
+    if p in (0, 1) or 0 in shape:
+        return np.full(shape, p == 1)
     replayed = _next(shape)
     return _generator.random(shape) < p if replayed is None else replayed
 
@@ -42,6 +47,12 @@ def uniform(shape: tuple[int, ...], low: float = 0.0, high: float = 1.0) -> Arra
     """Numbers between ``low`` and ``high``; recorded ones where draws are replayed."""
     replayed = _next(shape)
     return _generator.uniform(low, high, shape) if replayed is None else replayed
+
+
+def exponential(shape: tuple[int, ...]) -> Array:
+    """Exponentially distributed numbers of mean 1; recorded ones where draws are replayed."""
+    replayed = _next(shape)
+    return _generator.standard_exponential(shape) if replayed is None else replayed
 
 
 def _next(shape: tuple[int, ...]) -> Array | None:

@@ -9,9 +9,9 @@ from typing import Any, Self
 import numpy as np
 
 from manual.rules.core import Array
-from manual.tensor import Tensor, as_array
+from manual.tensor import DEFAULT_DTYPE, Tensor, as_array
 
-__all__ = ["Module", "Parameter"]
+__all__ = ["Buffer", "Module", "Parameter"]
 
 
 class Parameter(Tensor):
@@ -19,23 +19,50 @@ class Parameter(Tensor):
 
     Parameters
     ----------
-    data : array_like
-        Its initial value, kept as it is where it is an ndarray.
+    data : array_like, optional
+        Its initial value, kept as it is where it is an ndarray; empty by default.
     requires_grad : bool
         ``False`` freezes it.
     """
 
     __slots__ = ()
 
-    def __init__(self, data: Any, requires_grad: bool = True):
+    def __init__(self, data: Any = None, requires_grad: bool = True):
+        if data is None:
+            data = np.empty(0, DEFAULT_DTYPE)
         super().__init__(data.data if isinstance(data, Tensor) else data, requires_grad=requires_grad)
+
+
+class Buffer(np.ndarray):
+    """An array that is registered as a buffer where it is assigned to a module's attribute.
+
+    It views its data, where these are an array; the module keeps it as a plain array.
+
+    Parameters
+    ----------
+    data : array_like, optional
+        Its initial value; empty by default.
+    persistent : bool
+        ``False`` keeps it out of ``state_dict``.
+    """
+
+    persistent: bool
+
+    def __new__(cls, data: Any = None, *, persistent: bool = True) -> Self:
+        array = np.empty(0, DEFAULT_DTYPE) if data is None else np.asarray(as_array(data))
+        buffer = array.view(cls)
+        buffer.persistent = persistent
+        return buffer
+
+    def __array_finalize__(self, source: Any) -> None:
+        self.persistent = getattr(source, "persistent", True)
 
 
 class Module:
     """The base of every layer, loss and model.
 
-    Assigning a :class:`Parameter` or a :class:`Module` to an attribute registers it under that name; ``forward`` is
-    what a subclass writes. Names, order and ``state_dict`` keys are those of ``torch.nn.Module``.
+    Assigning a :class:`Parameter`, a :class:`Buffer` or a :class:`Module` to an attribute registers it under that name;
+    ``forward`` is what a subclass writes. Names, order and ``state_dict`` keys are those of ``torch.nn.Module``.
     """
 
     training: bool
@@ -54,7 +81,7 @@ class Module:
 
     def __setattr__(self, name: str, value: Any) -> None:
         state = self.__dict__
-        if isinstance(value, (Parameter, Module)) and "_parameters" not in state:
+        if isinstance(value, (Buffer, Parameter, Module)) and "_parameters" not in state:
             raise AttributeError(f"call super().__init__() before assigning {name!r}")
         tables = ("_parameters", "_buffers", "_modules")
         if isinstance(value, Parameter):
@@ -63,6 +90,9 @@ class Module:
         elif isinstance(value, Module):
             self._forget(name, but="_modules")
             state["_modules"][name] = value
+        elif isinstance(value, Buffer):
+            self._forget(name, but="_buffers")
+            self.register_buffer(name, value.view(np.ndarray), value.persistent)
         else:
             for table in tables:
                 if name in state.get(table, ()):
@@ -125,7 +155,9 @@ class Module:
         self._check_name(name, "buffer", "_buffers")
         self._forget(name, but="_buffers")
         self._buffers[name] = tensor
-        if not persistent:
+        if persistent:
+            self._non_persistent.discard(name)
+        else:
             self._non_persistent.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:

@@ -27,6 +27,14 @@ def test_there_are_enough_of_many_kinds():
     assert sum("float32" in control.scene.name for control in CONTROLS.values()) >= 5
 
 
+ELSEWHERE = {"another dtype", "another shape"}
+"""Causes that no numbers show: planted in ``tests/compare/diagnosis/test_mismatch.py``."""
+
+
+def test_every_cause_of_the_catalogue_is_planted():
+    assert {fault.cause for fault in FAULTS.values()} | ELSEWHERE | {UNKNOWN} == set(CAUSES)
+
+
 def test_no_name_is_given_twice():
     names = [one.name for place in catalogue._PLACES for one in place.FAULTS] + [
         one.name for one in (*controls.CONTROLS, *layer_controls.CONTROLS, *step_controls.CONTROLS)

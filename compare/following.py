@@ -1,0 +1,135 @@
+"""The branch that the actual side took: each value near a kink is put on the side on which the actual side has it.
+
+Where several values lie within rounding of a kink, each side decides each of them in its own way, and no run that moves
+all of them together meets the actual side's choice. But what the actual side shows of its forward pass tells it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from compare.kinks import BEHIND, KINKED, name_of
+
+__all__ = ["Following"]
+
+_ZONE = 64.0
+"""How far from a kink an honest value may lie, in units in the last place of the largest."""
+
+_BEHIND = {"threshold_backward": 1, **{name: position for name, (position, _) in BEHIND.items()}}
+"""Ops that look at the value again in the backward pass, and its position among the arguments."""
+
+_ALIKE = 2.0**-8
+"""How far apart, relative to the largest, the outputs of one op on the two sides may lie where no kink is near."""
+
+
+class Following(TorchDispatchMode):
+    """Decides at elementwise kinks as the outputs of another side were decided.
+
+    Parameters
+    ----------
+    shown : sequences of arrays
+        What the other side shows of each forward pass, the prediction last; the output of an op is found among them by
+        shape and values.
+
+    Attributes
+    ----------
+    found : list of (op, how many were moved, the first of them)
+    """
+
+    def __init__(self, shown: Iterable[Sequence[np.ndarray]]):
+        super().__init__()
+        passes = [
+            [torch.from_numpy(np.array(array)) for array in arrays if array.dtype.kind == "f"] for arrays in shown
+        ]
+        self._shown = [tensor for tensors in passes for tensor in tensors]
+        self._predictions = [tensors[-1] for tensors in passes if tensors and tensors[-1].numel()]
+        self._moved: dict[
+            tuple[int, torch.Size], tuple[Tensor, Tensor]
+        ] = {}  # the saved value, and what it was moved to
+        self.found: list[tuple[str, int, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = name_of(func)
+        position = _BEHIND.get(name, 0)
+        value = args[position] if len(args) > position else None
+        if isinstance(value, Tensor):
+            if name in _BEHIND and (value.data_ptr(), value.shape) in self._moved:
+                moved = self._moved[value.data_ptr(), value.shape][1]
+                return func(*args[:position], moved, *args[position + 1 :], **kwargs)
+            plain = name.rstrip("_")
+            if plain in KINKED and value.is_floating_point() and value.numel():
+                return self._decided(func, plain, args, kwargs)
+        out = func(*args, **kwargs)
+        if isinstance(out, Tensor) and out.is_floating_point() and not getattr(func, "is_view", False):
+            self._predict(out)
+        return out
+
+    def _predict(self, out: Tensor) -> None:
+        """Put the other side's prediction in the place of this one, if they are alike: a loss may have kinks, too."""
+        for prediction in self._predictions:
+            if out.shape != prediction.shape or out.dtype != prediction.dtype:
+                continue
+            apart = (out - prediction).abs()
+            if 0 < float(apart.max()) <= _ZONE * torch.finfo(out.dtype).eps * float(out.abs().max()):
+                at = apart.flatten().nonzero().flatten()
+                self.found.append(("loss", int(at.numel()), int(at[0])))
+                out.copy_(prediction)
+
+    def _decided(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
+        value = args[0]
+        moved = value.clone()
+        reach = _ZONE * torch.finfo(value.dtype).eps * float(value.abs().max())
+        kinks = KINKED[name](args)
+        zones = [(value - kink).abs() <= reach for kink in kinks]
+        if not zones or not bool(torch.stack(zones).any()):
+            return func(*args, **kwargs)
+        shown = self._matching(func(value.clone(), *args[1:], **kwargs), torch.stack(zones).any(0))
+        if shown is None:
+            return func(*args, **kwargs)
+        for kink, near in zip(kinks, zones, strict=True):
+            low, at, high = _around(kink, value)
+            below, there, beyond = (func(torch.where(near, x, moved), *args[1:], **kwargs) for x in (low, at, high))
+            to_below, to_beyond = (shown - below).abs(), (shown - beyond).abs()
+            above = (to_beyond < to_below) | ((to_beyond == to_below) & (shown > below))
+            exactly = (shown == there) & (to_below > 0) & (to_beyond > 0)  # the other side has it on the kink itself
+            wanted = torch.where(exactly, at, torch.where(above, high, low))
+            settled = torch.where(exactly, value == kink, torch.where(above, value > kink, value < kink))
+            wrong = near & ~settled  # what is on the right side stays as it is
+            if bool(wrong.any()):
+                moved = torch.where(wrong, wanted, moved)
+                at = wrong.flatten().nonzero().flatten()
+                self.found.append((name, int(at.numel()), int(at[0])))
+        if not torch.equal(moved, value):
+            self._moved[value.data_ptr(), value.shape] = (value, moved)
+            if func._schema.is_mutable:
+                value.copy_(moved)
+            else:
+                args = (moved, *args[1:])
+        return func(*args, **kwargs)
+
+    def _matching(self, output: Tensor, near: Tensor) -> Tensor | None:
+        """What the other side has of this output."""
+        scale = float(output.abs().max())
+        for shown in self._shown:
+            if shown.shape != output.shape or shown.dtype != output.dtype:
+                continue
+            apart = torch.where(near, torch.zeros_like(output), (shown - output).abs())
+            if bool(apart.max() <= _ALIKE * scale):
+                return shown
+        return None
+
+
+def _around(kink: float, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """A kink between the numbers next to it; next to zero they are the least normal ones."""
+    at = torch.tensor(kink, dtype=like.dtype)
+    least = torch.tensor(torch.finfo(like.dtype).tiny, dtype=like.dtype)
+    if kink == 0:
+        return -least, at, least
+    return torch.nextafter(at, at - 1), at, torch.nextafter(at, at + 1)

@@ -1,0 +1,134 @@
+"""What ``gradlock list`` shows: the names of each kind with what they are, and for layers and losses more.
+
+A layer's row has the first line of its docstring, the conventions that it and its rule declare where experts disagree,
+and how many samples of PyTorch's own test database of modules it passes (``compare/conformance/counts.json``).
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from compare.names import NAMES
+
+__all__ = ["KINDS", "conventions", "listing"]
+
+KINDS = ("experiments", "layers", "losses", "optimizers", "schedulers", "faults", "causes")
+
+COUNTS = Path(__file__).parent / "conformance" / "counts.json"
+
+WIDTH = 100
+
+
+def listing(kind: str, experiments: Mapping[str, str] = NAMES) -> str:
+    """The table of one kind, at most 100 columns wide where its names allow it."""
+    from tabulate import tabulate
+
+    if kind not in ("layers", "losses"):
+        rows = list(experiments.items()) if kind == "experiments" else _named(kind)
+        return str(tabulate(rows, [kind, "what it is"], maxcolwidths=[None, 90]))
+    counts = json.loads(COUNTS.read_text(encoding="utf-8"))["modules"]
+    found = _modules(kind)
+    first: dict[str, str] = {}
+    shown = [
+        [name, "\n".join([_summary(found[name]), *_declared(found[name], name, first)]), _passed(counts.get(name))]
+        for name in sorted(found)
+    ]
+    headers = [kind, "what it is, and its conventions", "samples"]
+    padding = 2  # which tabulate adds to a header that is wider than its column
+    taken = [max(len(str(row[place])) for row in [*shown, headers]) + padding for place in (0, 2)]
+    table = str(tabulate(shown, headers, maxcolwidths=[None, WIDTH - 4 - sum(taken), None]))
+    return f"{table}\n\nsamples: of PyTorch's own test database of modules, passed of all; blank where it has none"
+
+
+def _declared(kind: Any, name: str, first: dict[str, str]) -> list[str]:
+    """The conventions of a class; those that the row of another class has shown already, by its name alone."""
+    found = conventions(kind)
+    others = dict.fromkeys(first[one] for one in found if one in first)
+    lines = [one for one in found if first.setdefault(one, name) == name]
+    return [*lines, *([f"Conventions of {', '.join(others)}."] if others else [])]
+
+
+def _named(kind: str) -> list[tuple[str, str]]:
+    """The names of one kind, each with what it is."""
+    if kind == "causes":
+        from compare.diagnosis.catalogue import CAUSES
+
+        return list(CAUSES.items())
+    if kind == "faults":
+        from compare.faults.table import table
+
+        return [(fault["name"], fault["mistake"]) for fault in table()["faults"]]
+    import manual.optim
+    import manual.optim.lr_scheduler
+
+    module = manual.optim if kind == "optimizers" else manual.optim.lr_scheduler
+    base = "Optimizer" if kind == "optimizers" else "LRScheduler"
+    found = {name: value for name, value in vars(module).items() if inspect.isclass(value) and name != base}
+    return [(name, _summary(found[name])) for name in sorted(found)]
+
+
+def _modules(kind: str) -> dict[str, Any]:
+    """The layers or the losses of the manual wing: a loss is a module that knows what its mean divides by."""
+    import manual.nn
+
+    found = {
+        name: value
+        for name, value in vars(manual.nn).items()
+        if inspect.isclass(value) and issubclass(value, manual.nn.Module) and value is not manual.nn.Module
+    }
+    return {name: value for name, value in found.items() if hasattr(value, "denominator") == (kind == "losses")}
+
+
+def _summary(kind: Any) -> str:
+    """The first line of a docstring."""
+    return _plain((inspect.getdoc(kind) or "").partition("\n")[0])
+
+
+def _passed(count: dict[str, int] | None) -> str:
+    return f"{count['passed']} of {count['samples']}" if count else ""
+
+
+def conventions(kind: Any) -> list[str]:
+    """What a module's docstring declares as a convention, then what the rules behind it declare."""
+    found: dict[str, None] = {}
+    for docstring in (inspect.getdoc(kind) or "", *_docstrings_behind(kind)):
+        for paragraph in re.findall(r"^Convention: .*?(?=^Convention:|^\s*$|\Z)", docstring, re.MULTILINE | re.DOTALL):
+            found[_plain(paragraph)] = None
+    return list(found)
+
+
+def _docstrings_behind(kind: Any) -> Iterator[str]:
+    """The docstrings of the rules that a module applies: its ``_rule``, or those named by ``forward`` and helpers."""
+    from manual import rules
+    from manual.nn import functional
+    from manual.rules import losses
+
+    rule = getattr(kind, "_rule", None)
+    if rule is not None:
+        yield inspect.getdoc(rule) or ""
+        return
+    waiting, seen = [kind.forward], set()
+    while waiting:
+        for owner, name in re.findall(r"\b(rules|losses|functional|self)\.(\w+)", inspect.getsource(waiting.pop(0))):
+            if (owner, name) in seen:
+                continue
+            seen.add((owner, name))
+            found = getattr(
+                {"rules": rules, "losses": losses, "functional": functional, "self": kind}[owner], name, None
+            )
+            if owner in ("rules", "losses"):
+                if getattr(found, "__module__", "") != "manual.rules.reduction":  # a sum or a mean is not what it does
+                    yield inspect.getdoc(found) or ""
+            elif inspect.isfunction(found):
+                waiting.append(inspect.unwrap(found))
+
+
+def _plain(text: str) -> str:
+    """One line without the marks of reStructuredText."""
+    text = re.sub(r":\w+:`[~.\w]*?(\w+)`", r"\1", " ".join(text.split())).replace("``", "")
+    return re.sub(r"(?<![\w*(])\*(\w+)\*(?![\w*)])", r"\1", text)
