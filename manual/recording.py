@@ -11,7 +11,8 @@ from typing import Any
 
 from manual import rules
 from manual.engine import is_grad_enabled
-from manual.nn import Dropout, Module
+from manual.nn import Module
+from manual.nn.dropout import _DropoutNd
 from manual.rules.core import Array
 from manual.tensor import Tensor, apply
 
@@ -97,7 +98,7 @@ class Recorder:
             self._calls[name] = call + 1
             if (
                 self._draw is not None
-                and isinstance(module, Dropout)
+                and isinstance(module, _DropoutNd)
                 and module.training
                 and module.last_mask is not None
             ):

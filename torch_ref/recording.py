@@ -115,7 +115,7 @@ class Recorder:
             else:
                 args = tuple(tapped(item, name, call, f"input.{i}") for i, item in enumerate(args))
                 kwargs = {key: tapped(item, name, call, f"input.{key}") for key, item in kwargs.items()}
-            if self._draw is not None and isinstance(module, nn.Dropout) and module.training:
+            if self._draw is not None and isinstance(module, nn.modules.dropout._DropoutNd) and module.training:
                 self._hand_out_mask(module, name, call, args[0])
             return args, kwargs
 
@@ -162,11 +162,26 @@ class Recorder:
 
         tensor.register_hook(hand_out_gradient)
 
-    def _hand_out_mask(self, module: nn.Dropout, name: str, call: int, tensor: Tensor) -> None:
-        """Draw the mask ahead, from the state in which the generator is, and put the state back."""
+    def _hand_out_mask(self, module: nn.Module, name: str, call: int, tensor: Tensor) -> None:
+        """Draw the mask ahead, from the state in which the generator is, and put the state back.
+
+        What a dropout makes of ones is positive where it keeps them: an alpha dropout puts negative numbers elsewhere.
+        Where it drops whole channels, one element of each channel is the mask.
+        """
         assert self._draw is not None
         state = torch.get_rng_state()
         with torch.no_grad():
-            kept = nn.functional.dropout(torch.ones_like(tensor), module.p, training=True)
+            kept = to_array(module.forward(torch.ones_like(tensor)) > 0)
         torch.set_rng_state(state)
-        self._draw(name, call, to_array(kept != 0))
+        channel = _channel_axis(module, tensor.ndim)
+        first: Any = () if channel is None else (..., *(slice(0, 1),) * (tensor.ndim - channel - 1))
+        self._draw(name, call, kept[first])
+
+
+def _channel_axis(module: nn.Module, ndim: int) -> int | None:
+    """The axis of the channels that a dropout drops as a whole; ``None`` where it drops single values."""
+    if isinstance(module, nn.Dropout1d):
+        return ndim - 2
+    if isinstance(module, nn.Dropout3d):
+        return 1 if ndim == 5 else 0
+    return 1 if isinstance(module, (nn.Dropout2d, nn.FeatureAlphaDropout)) else None

@@ -17,6 +17,8 @@ CAUSES = {
     "transposed": "a matrix is used or returned the other way round",
     "permuted": "the elements are right, but axes, gates, rows or pairs are in another order",
     "reversed": "the elements are right, but an axis runs backwards (a kernel flipped, time reversed)",
+    "wrong groups": "channels are put into other groups: interleaved where neighbours belong together, or too many",
+    "other windows": "a convolution or a pooling lays its windows otherwise: another stride, dilation, padding or end",
     "wrong axis": "a softmax, mean, sum or normalisation runs over another axis",
     "broadcasting not summed": "a gradient is not summed over the axes over which its value was spread",
     # -- derivatives -------------------------------------------------------------------------------------------------
@@ -40,6 +42,7 @@ CAUSES = {
     "eps inside the root": "eps is added under the root; it belongs outside",
     "other eps": "the eps has another value",
     "biased or unbiased variance": "a variance divides by n where n - 1 belongs, or the other way round",
+    "other statistics": "a normalisation uses running statistics where the batch's belong, or the other way round",
     "mask ignored": "masked, padded or ignored positions are counted",
     "mask with a small value": "masked scores are set to, or lowered by, a value that is not small enough",
     "padding index ignored": "the row of the padding index receives a gradient",

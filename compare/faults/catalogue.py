@@ -11,13 +11,17 @@ from compare.faults import (
     attention,
     clipping,
     controls,
+    convolving,
     course,
     descent,
+    layer_controls,
     layers,
     losses,
     modules,
+    normalising,
     parameters,
     penalties,
+    pooling,
     schedules,
     step_controls,
 )
@@ -27,10 +31,13 @@ __all__ = ["CONTROLS", "FAULTS"]
 
 _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
+    *(convolving, normalising, pooling),
     *(accumulation, clipping, descent, adam, parameters, schedules),
 )
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in chain.from_iterable(place.FAULTS for place in _PLACES)}
 """In the order of a course: models, losses, layers, accumulation, clipping, optimizers, schedules."""
 
-CONTROLS: dict[str, Control] = {control.name: control for control in (*controls.CONTROLS, *step_controls.CONTROLS)}
+CONTROLS: dict[str, Control] = {
+    control.name: control for control in (*controls.CONTROLS, *layer_controls.CONTROLS, *step_controls.CONTROLS)
+}

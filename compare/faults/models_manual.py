@@ -20,6 +20,7 @@ __all__ = [
     "Embedding",
     "LayerNorm",
     "Normed",
+    "OfTwoEnds",
     "Pooled",
     "Residual",
     "Rooted",
@@ -341,4 +342,17 @@ class Spare(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         result: Tensor = self.head(self.act(self.layer(input)))
+        return result
+
+
+class OfTwoEnds(nn.Module):
+    """A layer of two inputs, which gets the first so many of the last axis and the others."""
+
+    def __init__(self, layer: nn.Module, first: int):
+        super().__init__()
+        self.layer = layer
+        self.first = first
+
+    def forward(self, input: Tensor) -> Tensor:
+        result: Tensor = self.layer(input[..., : self.first], input[..., self.first :])
         return result

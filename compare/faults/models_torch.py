@@ -14,6 +14,7 @@ __all__ = [
     "Attention",
     "BatchNormed",
     "Normed",
+    "OfTwoEnds",
     "Pooled",
     "Residual",
     "Rooted",
@@ -200,3 +201,15 @@ class Spare(nn.Module):
 
     def forward(self, input: Tensor) -> Tensor:
         return self.head(self.act(self.layer(input)))
+
+
+class OfTwoEnds(nn.Module):
+    """A layer of two inputs, which gets the first so many of the last axis and the others."""
+
+    def __init__(self, layer: nn.Module, first: int):
+        super().__init__()
+        self.layer = layer
+        self.first = first
+
+    def forward(self, input: Tensor) -> Tensor:
+        return self.layer(input[..., : self.first], input[..., self.first :])

@@ -116,8 +116,9 @@ PyTorch's. A tool is asked three things:
 
 Each *control* computes the same mathematics with other arithmetic. A tool that objects to it raises a false alarm.
 
-Every fault sits on the smallest experiment that shows it, its *scene*: real data cut to 17 rows a step, in
-micro-batches of 8, 7 and 2, four steps, a rate that moves, float64 unless it says otherwise. `seen in` is a thread in
+Every fault sits on the smallest experiment that shows it, its *scene*: 17 rows a step of real data, or of random images
+where a single layer is asked about, in micro-batches of 8, 7 and 2, three or four steps, a rate that moves, float64
+unless it says otherwise. `seen in` is a thread in
 which somebody made the mistake; where it is empty, it is common.
 
 {counts}

@@ -416,6 +416,7 @@ def test_near_convergence_the_sums_are_the_yardstick():
 def test_a_wrong_dropout_is_a_divergence_and_not_taken_for_chance(monkeypatch):
     wrong = spoil(monkeypatch, rules, "dropout", forward_of)
     assert rules.dropout is wrong
+    monkeypatch.setattr(manual.nn.Dropout, "_rule", staticmethod(wrong))
     for sync in ("free", "module"):
         found = lockstep(partial(make, manual, dropout=0.4), partial(make, torch, dropout=0.4), STEPS, sync=sync)
         assert found.outcome == "diverged", found.reason

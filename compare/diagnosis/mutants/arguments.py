@@ -65,6 +65,29 @@ _SIGNATURES: dict[str, tuple[str, ...]] = {
     "rnn_relu_cell": ("input", "hx", "w_ih", "w_hh", "b_ih", "b_hh"),
     "conv1d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
     "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    "conv3d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    **dict.fromkeys(
+        ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d"),
+        ("input", "weight", "bias", "stride", "padding", "output_padding", "groups", "dilation"),
+    ),
+    **{f"max_pool{n}d": ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode") for n in (1, 2, 3)},
+    **{
+        f"avg_pool{n}d": (
+            *("input", "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override"),
+        )
+        for n in (1, 2, 3)
+    },
+    **{f"adaptive_{kind}_pool{n}d": ("input", "output_size") for kind in ("avg", "max") for n in (1, 2, 3)},
+    **{f"lp_pool{n}d": ("input", "norm_type", "kernel_size", "stride", "ceil_mode") for n in (1, 2, 3)},
+    "pad": ("input", "pad", "mode", "value"),
+    "unfold": ("input", "kernel_size", "dilation", "padding", "stride"),
+    "fold": ("input", "output_size", "kernel_size", "dilation", "padding", "stride"),
+    "local_response_norm": ("input", "size", "alpha", "beta", "k"),
+    "prelu": ("input", "weight"),
+    "bilinear": ("input1", "input2", "weight", "bias"),
+    **dict.fromkeys(
+        ("dropout1d", "dropout2d", "dropout3d", "alpha_dropout", "feature_alpha_dropout"), ("input", "p", "training")
+    ),
     "triu": ("input", "diagonal"),
     "tril": ("input", "diagonal"),
 }

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import axes_of, bound
+from compare.diagnosis.mutants.laying import LAYING
 from compare.diagnosis.mutants.recurrent import RECURRENT
 
 __all__ = ["FORMULAS", "counted_and_weights", "formula_of"]
@@ -149,6 +150,14 @@ def _batch_norm(given: Given) -> Tensor:
         return _affine(_standardised(x, tuple(axis for axis in range(x.ndim) if axis != 1), eps), weight, bias)
     mean, variance = (_by_channel(given[name], x.ndim) for name in ("running_mean", "running_var"))
     return _affine((x - mean) / torch.sqrt(variance + eps), weight, bias)
+
+
+def _instance_norm(given: Given) -> Tensor:
+    x, eps = given["input"], given.get("eps", 1e-5)
+    weight, bias = (_by_channel(given.get(name), x.ndim) for name in ("weight", "bias"))
+    if not given.get("use_input_stats", True):
+        raise NotImplementedError
+    return _affine(_standardised(x, tuple(range(2, x.ndim)), eps), weight, bias)
 
 
 def _group_norm(given: Given) -> Tensor:
@@ -294,6 +303,7 @@ FORMULAS: dict[str, Callable[[Given], Tensor]] = {
     "layer_norm": _layer_norm,
     "rms_norm": _rms_norm,
     "batch_norm": _batch_norm,
+    "instance_norm": _instance_norm,
     "group_norm": _group_norm,
     "cross_entropy": _cross_entropy,
     "nll_loss": lambda given: _picked(given["input"], given),
@@ -303,6 +313,7 @@ FORMULAS: dict[str, Callable[[Given], Tensor]] = {
     "binary_cross_entropy_with_logits": _binary_logits,
     "kl_div": _divergence,
     "scaled_dot_product_attention": _attention,
+    **LAYING,
 }
 """Fused ops by name; each takes its arguments by name."""
 

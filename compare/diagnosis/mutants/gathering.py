@@ -12,7 +12,9 @@ from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import bound
 from compare.diagnosis.mutants.around import Around
+from compare.diagnosis.mutants.channels import DROPOUTS
 from compare.diagnosis.mutants.derivatives import FORMULA_OF
+from compare.diagnosis.mutants.laying import last_writers
 from compare.diagnosis.mutants.mutation import Mutation, holding, with_pullback
 from compare.diagnosis.mutants.sites import Replacement, Site, Slot
 
@@ -25,8 +27,10 @@ __all__ = ["gathered", "spread", "unsummed"]
 def gathered(site: Site, around: Around) -> Iterator[Mutation]:
     """Lookups whose gradient is written over, averaged, or given to the padding row; a dropout's gradient."""
     name = site.name
-    if name == "dropout":
+    if name in DROPOUTS:
         yield from _dropped(site, around)
+    if name == "getitem" and isinstance(site.args[1], tuple):
+        yield from _read_often(site)
     if name not in ("embedding", "getitem", "index_select"):
         return
     found = _index(site)
@@ -100,6 +104,33 @@ def gathered(site: Site, around: Around) -> Iterator[Mutation]:
                 )
 
 
+def _read_often(site: Site) -> Iterator[Mutation]:
+    """Elements that are read at several places, by windows that overlap or a border that repeats them."""
+    x, index = site.args[:2]
+    if not any(isinstance(item, Tensor) for item in index) or not x.requires_grad:
+        return
+    slot: Slot = ("args", 0)
+    places = torch.arange(x.numel()).reshape(x.shape)[index].reshape(-1)
+    if places.unique().numel() == places.numel():
+        return
+    for key, turned in (("last", False), ("first", True)):
+        order = torch.arange(places.numel()).flip(0) if turned else torch.arange(places.numel())
+        writers = last_writers(places[order].numpy(), x.numel())
+
+        def written(g: Tensor, i: Any, y: Tensor, d: Any, order: Tensor = order, writers: Tensor = writers) -> Any:
+            value = g.reshape(-1)[order][writers.clamp(min=0)] * (writers >= 0)
+            return {slot: value.reshape(x.shape)}
+
+        yield Mutation(
+            f"only the {key} place",
+            "overwritten instead of added",
+            f"an element that is read at several places keeps the gradient of the {key} place, not the sum",
+            with_pullback(written),
+            2,
+            FORMULA_OF["getitem"],
+        )
+
+
 def _unmasked(g: Tensor, i: Any, y: Tensor, d: Any, slots: list[Slot]) -> dict[Slot, Tensor]:
     return {slot: g for slot in slots if slot in d and d[slot].shape == g.shape}
 
@@ -125,7 +156,7 @@ def _index(site: Site) -> tuple[Slot, Tensor, int | None] | None:
 
 def _dropped(site: Site, around: Around) -> Iterator[Mutation]:
     slot = site.slots[0]
-    p = float(bound("dropout", site.args, site.kwargs).get("p", 0.5))
+    p = float(bound(site.name, site.args, site.kwargs).get("p", 0.5))
     if not site.tensor(slot).requires_grad or not 0 < p < 1:
         return
     seen = around.bench.evidence.pairs.get(around.bench.input_gradient_of(site))

@@ -73,7 +73,7 @@ def products(site: Site, around: Around) -> Iterator[Mutation]:
                 lambda c: c.args[0] * c.args[1],
                 4,
             )
-    elif name in ("conv1d", "conv2d", "conv3d"):
+    elif name.startswith("conv"):
         yield from _kernels(site, around)
         yield from _biased(site, tuple(1 for _ in site.args[1].shape[1:]))
 
@@ -140,7 +140,7 @@ def _kernels(site: Site, around: Around) -> Iterator[Mutation]:
         )
     padding = bound(site.name, site.args, site.kwargs).get("padding", 0)
     widths = (padding,) * len(axes) if isinstance(padding, int) else padding
-    if isinstance(widths, (tuple, list)) and any(widths):
+    if isinstance(widths, (tuple, list)) and any(widths) and "transpose" not in site.name:
         for mode in ("replicate", "reflect", "circular"):
             yield Mutation(
                 mode,

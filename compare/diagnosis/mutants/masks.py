@@ -10,6 +10,7 @@ from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import bound, is_square
 from compare.diagnosis.mutants.around import Around
+from compare.diagnosis.mutants.channels import DROPOUTS
 from compare.diagnosis.mutants.mutation import Mutation, holding
 from compare.diagnosis.mutants.sites import Call, Site, Slot
 
@@ -45,7 +46,7 @@ def masked(site: Site, around: Around) -> Iterator[Mutation]:
                 holding(lambda call, other: getattr(torch, name)(call.args[0], other), other),
                 3,
             )
-    elif name == "dropout":
+    elif name in DROPOUTS:
         yield from _dropped(site)
     elif name == "clamp":
         yield Mutation("no clamp", "left out", "the clamp is left out", lambda call: call.args[0], 3)
@@ -189,7 +190,7 @@ def _branches(site: Site) -> Iterator[Mutation]:
 
 
 def _dropped(site: Site) -> Iterator[Mutation]:
-    p = float(bound("dropout", site.args, site.kwargs).get("p", 0.5))
+    p = float(bound(site.name, site.args, site.kwargs).get("p", 0.5))
     if not 0 < p < 1:
         return
     formula = "dropout in training: x * mask / (1 - p)"

@@ -23,6 +23,8 @@ _FACTORS: dict[str, tuple[str, str]] = {
     "conv1d": ("input", "weight"),
     "conv2d": ("input", "weight"),
     "conv3d": ("input", "weight"),
+    **{f"conv_transpose{n}d": ("input", "weight") for n in (1, 2, 3)},
+    "bilinear": ("input1", "input2"),
 }
 """Ops that are linear in each of two tensors."""
 

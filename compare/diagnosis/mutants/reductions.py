@@ -72,6 +72,7 @@ def _other_axes(axes: Axes, rank: int) -> Iterator[Axes]:
     choices = list(itertools.combinations(range(rank), len(axes))) if len(axes) > 0 else []
     choices.append(tuple(range(rank)))
     choices += [(axis,) for axis in range(rank)]
+    choices += [tuple(sorted((*axes, axis))) for axis in range(rank) if axis not in axes]
     for choice in dict.fromkeys(choices):
         if choice != axes and choice:
             yield choice

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, closeness
+from compare.diagnosis.mutants.arguments import bound
+from compare.diagnosis.mutants.laying import alpha_map
 from compare.diagnosis.mutants.pins import Pins
 from compare.diagnosis.mutants.sites import Call, Replacement, Site, SiteKey, Sites, Watch
 from compare.side import observed
@@ -144,7 +146,7 @@ class Bench:
             listing=listing,
             replacements=replacements,
             owner=self._owner,
-            dropout=lambda call: self._dropped(call, micro_batch),
+            dropout=lambda call, name: self._dropped(call, name, micro_batch),
         )
         with ExitStack() as stack:
             stack.enter_context(warnings.catch_warnings())
@@ -205,20 +207,30 @@ class Bench:
 
         return leave
 
-    def _dropped(self, call: Call, micro_batch: int) -> Tensor | None:
-        """By what a dropout multiplied in the compared run: nothing passed where the module's output is zero."""
+    def _dropped(self, call: Call, name: str, micro_batch: int) -> Callable[[Tensor], Tensor] | None:
+        """What a dropout did in the compared run: where nothing passed, its module's output shows the least it can."""
         if not self._running:
             return None
-        name, number = self._running[-1]
-        pair = self.evidence.pairs.get(Checkpoint(self.step.number, micro_batch, "forward", name, number, "output"))
-        x = call.args[0]
-        p = call.args[1] if len(call.args) > 1 else call.kwargs.get("p", 0.5)
-        training = call.args[2] if len(call.args) > 2 else call.kwargs.get("training", True)
+        module, number = self._running[-1]
+        pair = self.evidence.pairs.get(Checkpoint(self.step.number, micro_batch, "forward", module, number, "output"))
+        given = bound(name, call.args, call.kwargs)
+        x, p, training = given["input"], given.get("p", 0.5), given.get("training", True)
         if pair is None or not training or not 0 < p < 1 or pair.expected.shape != tuple(x.shape):
             return None
-        kept = torch.from_numpy(pair.expected != 0)
-        scale: Tensor = kept.to(x.dtype) / (1 - p)
-        return scale
+        stretch, shift, low = alpha_map(p) if "alpha" in name else (1 / (1 - p), 0.0, 0.0)
+        floor = stretch * low + shift
+        shown = torch.from_numpy(pair.expected).to(x.dtype)
+        kept = (shown != 0 if not floor else ~torch.isclose(shown, torch.full_like(shown, floor))).to(x.dtype)
+        if not floor:
+            scale = kept * stretch
+            return lambda value: value * scale
+        return lambda value: stretch * (value * kept + low * (1 - kept)) + shift
+
+    def shown_by(self, module: str) -> np.ndarray | None:
+        """What the actual side's module made of the micro-batch that is being replayed."""
+        key = Checkpoint(self.step.number, self._present, "forward", module, 0, "output")
+        pair = self.evidence.pairs.get(key)
+        return None if pair is None else pair.actual
 
     # -- predicting ----------------------------------------------------------------------------------------------------
 

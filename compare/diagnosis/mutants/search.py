@@ -11,6 +11,7 @@ from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.mutants.arithmetic import arithmetic
 from compare.diagnosis.mutants.around import Around
+from compare.diagnosis.mutants.channels import by_channel, by_channel_back
 from compare.diagnosis.mutants.derivatives import local
 from compare.diagnosis.mutants.edges import Edge, Item, edges_of, gathered_edges, measured, outermost
 from compare.diagnosis.mutants.functions import unary
@@ -29,6 +30,8 @@ from compare.diagnosis.mutants.rounding import gradients_rounded, narrower, valu
 from compare.diagnosis.mutants.sites import Replacement, Site, SiteKey, Slot
 from compare.diagnosis.mutants.statistics import statistics
 from compare.diagnosis.mutants.trial import Candidate, Trial
+from compare.diagnosis.mutants.windows import windowed
+from compare.diagnosis.mutants.windows_back import windowed_back
 from compare.threads import threads
 
 __all__ = ["BUDGET", "search"]
@@ -40,8 +43,12 @@ _GRADIENTS = frozenset({"backward", "deposit", "accumulated"})
 _LOOP = 2  # a call that a loop makes more often than this is changed in all its rounds at once only
 
 Generator = Callable[[Site, Around], Iterable[Mutation]]
-_FORWARD: tuple[Generator, ...] = (losses, unary, arithmetic, over_axes, products, masked, arranged)
-_BACKWARD: tuple[Generator, ...] = (kinks, gathered, statistics, local, bilinear, spread, assigned)
+_FORWARD: tuple[Generator, ...] = (
+    *(losses, unary, arithmetic, over_axes, products, masked, arranged, windowed, by_channel),
+)
+_BACKWARD: tuple[Generator, ...] = (
+    *(kinks, gathered, statistics, local, bilinear, spread, assigned, windowed_back, by_channel_back),
+)
 
 _IN_BACKWARD = {
     "wrong function": "wrong derivative",

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ _COPIES = frozenset({"view_as", "clone", "contiguous"})
 _MASKS = frozenset({"triu", "tril"})
 _SKIPPED = (str(Path(torch.__file__).parent), __file__)
 """Frames between a line of the reference and the mode."""
-_FORMULAS = tuple(str(Path(__file__).with_name(name)) for name in ("formulas.py", "recurrent.py"))
+_FORMULAS = tuple(str(Path(__file__).with_name(name)) for name in ("formulas.py", "laying.py", "recurrent.py"))
 _DRIVERS = (
     str(Path(__file__).parents[1]),
     str(Path(__file__).parents[2] / "calls"),
@@ -253,7 +254,7 @@ class Watch(TorchFunctionMode):
     owner : callable, optional
         Says which module is running.
     dropout : callable, optional
-        ``dropout(call)``, by what the compared run multiplied the values of a dropout, or ``None`` if unknown.
+        ``dropout(call, name)``, what the compared run made of the values of a dropout, or ``None`` if unknown.
     """
 
     def __init__(
@@ -262,7 +263,7 @@ class Watch(TorchFunctionMode):
         listing: Sites | None = None,
         replacements: Mapping[SiteKey, Replacement] | None = None,
         owner: Callable[[], str | None] = lambda: None,
-        dropout: Callable[[Call], Any] | None = None,
+        dropout: Callable[[Call, str], Callable[[Tensor], Tensor] | None] | None = None,
     ):
         super().__init__()
         self._listing = listing
@@ -287,9 +288,9 @@ class Watch(TorchFunctionMode):
                 self._listing.aliases[id(result)] = (result, args[0])
             return result
         call = Call(func, args, kwargs)
-        scale = self._dropout(call) if name == "dropout" and self._dropout else None
-        if scale is not None:
-            call = Call(lambda x, *_, **__: x * scale, args, kwargs)
+        dropped = self._dropout(call, name) if "dropout" in name and self._dropout else None
+        if dropped is not None:
+            call = Call(partial(_by_its_input, dropped), args, kwargs)
         result = call.plain()
         slots = slots_of(args, kwargs)
         if not (_any_floating(result) and slots) and name not in _MASKS:
@@ -346,6 +347,10 @@ class Watch(TorchFunctionMode):
         finally:
             self._counts.pop()
             self._prefix = prefix
+
+
+def _by_its_input(function: Callable[[Tensor], Tensor], *args: Any, **kwargs: Any) -> Tensor:
+    return function(args[0] if args else kwargs["input"])
 
 
 def _keep(site: Site) -> Callable[[Tensor], None]:

@@ -8,7 +8,7 @@ import pytest
 
 from compare.checkpoint import PHASES
 from compare.diagnosis.catalogue import CAUSES, UNKNOWN
-from compare.faults import catalogue, controls, data, publish, step_controls
+from compare.faults import catalogue, controls, data, layer_controls, publish, step_controls
 from compare.faults.catalogue import CONTROLS, FAULTS
 from compare.faults.table import table
 
@@ -37,7 +37,7 @@ def test_every_cause_of_the_catalogue_is_planted():
 
 def test_no_name_is_given_twice():
     names = [one.name for place in catalogue._PLACES for one in place.FAULTS] + [
-        one.name for one in (*controls.CONTROLS, *step_controls.CONTROLS)
+        one.name for one in (*controls.CONTROLS, *layer_controls.CONTROLS, *step_controls.CONTROLS)
     ]
     assert [name for name, count in Counter(names).items() if count > 1] == []
 
