@@ -19,8 +19,10 @@ from manual.rules.joining import *
 from manual.rules.layer_normalization import *
 from manual.rules.norm import *
 from manual.rules.normalization import *
+from manual.rules.packing import *
 from manual.rules.power import *
 from manual.rules.rectifier import *
+from manual.rules.recurrent import *
 from manual.rules.reduction import *
 from manual.rules.response_norm import *
 from manual.rules.shape import *

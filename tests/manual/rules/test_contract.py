@@ -11,7 +11,7 @@ import pytest
 
 from manual import rules
 
-HELPERS = {"convolution_shapes", "core", "masking"}
+HELPERS = {"convolution_shapes", "core", "masking", "steps"}
 
 
 def exported_rules() -> set[str]:
