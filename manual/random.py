@@ -33,7 +33,12 @@ def default_generator() -> np.random.Generator:
 
 
 def bernoulli(shape: tuple[int, ...], p: float) -> Array:
-    """A mask that is 1 (or True) with probability ``p``; a recorded one where draws are replayed."""
+    """A mask that is 1 (or True) with probability ``p``; a recorded one where draws are replayed.
+
+    Where nothing is left to chance, at ``p`` 0 or 1 and for an empty shape, nothing is drawn, as in torch.
+    """
+    if p in (0, 1) or 0 in shape:
+        return np.full(shape, p == 1)
     replayed = _next(shape)
     return _generator.random(shape) < p if replayed is None else replayed
 

@@ -160,7 +160,9 @@ class _Reference:
         self._seed = seed
         torch.manual_seed(seed)
         arguments, options = copy.deepcopy((sample.arguments, sample.options))
-        module = getattr(torch.nn, sample.module)(*arguments, **options).to(dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # TransformerEncoder says which fast path it will not take
+            module = getattr(torch.nn, sample.module)(*arguments, **options).to(dtype)
         module.train(training)
         if any(torch.nn.parameter.is_lazy(p) for p in [*module.parameters(), *module.buffers()]):
             with torch.no_grad():

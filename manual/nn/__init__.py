@@ -4,6 +4,7 @@ from manual.nn import functional as functional
 from manual.nn import init as init
 from manual.nn import utils as utils
 from manual.nn.activation import *
+from manual.nn.attention import *
 from manual.nn.container import *
 from manual.nn.convolution import *
 from manual.nn.dropout import *
@@ -16,5 +17,7 @@ from manual.nn.loss import *
 from manual.nn.module import *
 from manual.nn.normalization import *
 from manual.nn.parameter_container import *
+from manual.nn.sparse import *
+from manual.nn.transformer import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -6,10 +6,12 @@ What a rule promises is written in ``manual.rules.core``. The losses are in ``ma
 from manual.rules.activation import *
 from manual.rules.arithmetic import *
 from manual.rules.bilinear import *
+from manual.rules.attention import *
 from manual.rules.comparison import *
 from manual.rules.contraction import *
 from manual.rules.convolution import *
 from manual.rules.dropout import *
+from manual.rules.embedding import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *
 from manual.rules.folding import *

@@ -32,13 +32,13 @@ def softmax(x: Any, *, dim: int) -> tuple[Array, Pullback]:
     changes nothing.
     """
     axis = reduce_axes(int(dim), x.ndim)
-    y = x - _peak(x, axis)
+    y = x - peak_along(x, axis)
     y = np.exp(y)
-    y /= _total(y, axis)
+    y /= total_along(y, axis)
 
     def softmax_pullback(incoming: Array, needs: Needs) -> Gradients:
         gradient = incoming * y
-        gradient -= _total(gradient, axis) * y
+        gradient -= total_along(gradient, axis) * y
         return (gradient,)
 
     return y, softmax_pullback
@@ -71,12 +71,12 @@ def log_softmax(x: Any, *, dim: int) -> tuple[Array, Pullback]:
     ``g_i - p_i Σ_j g_j``.
     """
     axis = reduce_axes(int(dim), x.ndim)
-    y = x - _peak(x, axis)
-    y -= np.log(_total(np.exp(y), axis))
+    y = x - peak_along(x, axis)
+    y -= np.log(total_along(np.exp(y), axis))
 
     def log_softmax_pullback(incoming: Array, needs: Needs) -> Gradients:
         gradient = np.exp(y)
-        gradient *= -_total(incoming, axis)
+        gradient *= -total_along(incoming, axis)
         gradient += incoming
         return (gradient,)
 
@@ -113,7 +113,7 @@ def logsumexp(x: Any, *, dim: Any, keepdim: bool = False) -> tuple[Array, Pullba
     return value, logsumexp_pullback
 
 
-def _peak(x: Any, axis: tuple[int, ...]) -> Any:
+def peak_along(x: Any, axis: tuple[int, ...]) -> Any:
     """The maximum along an axis, which stays with length 1.
 
     NumPy takes the maxima of short rows one by one, but adds up whole rows at a time; few columns are better
@@ -124,7 +124,7 @@ def _peak(x: Any, axis: tuple[int, ...]) -> Any:
     return np.maximum.reduce(x, axis=axis, keepdims=True, initial=-np.inf)
 
 
-def _total(x: Any, axis: tuple[int, ...]) -> Any:
+def total_along(x: Any, axis: tuple[int, ...]) -> Any:
     """The sum along an axis, which stays with length 1; along short rows as a product with ones."""
     if x.ndim == 2 and axis == (1,) and x.shape[1] < 64:
         return x @ np.ones((x.shape[1], 1), x.dtype)
