@@ -136,7 +136,6 @@ def _classes(kind: str) -> list[tuple[str, str]]:
     import inspect
 
     import manual.nn
-    import manual.nn.loss
     import manual.optim
     import manual.optim.lr_scheduler as schedules
 
@@ -145,7 +144,7 @@ def _classes(kind: str) -> list[tuple[str, str]]:
     elif kind == "schedulers":
         found = {n: c for n, c in vars(schedules).items() if inspect.isclass(c) and n != "LRScheduler"}
     else:
-        losses = {name: getattr(manual.nn, name) for name in manual.nn.loss.__all__}
+        losses = {n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and hasattr(c, "denominator")}
         layers = {
             n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and n not in (*losses, "Module", "Parameter")
         }

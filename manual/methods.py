@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from manual import rules
+from manual.arranging import ArrangingMethods
 
 if TYPE_CHECKING:
     from manual.tensor import Tensor
@@ -31,13 +32,10 @@ def _sizes(sizes: tuple[Any, ...]) -> tuple[int, ...]:
     return sizes
 
 
-class TensorMethods:
+class TensorMethods(ArrangingMethods):
     """Ops as methods. ``_apply(rule, *others, **options)`` applies a rule to this tensor and others."""
 
     __slots__ = ()
-
-    def _apply(self, rule: Any, *others: Any, **options: Any) -> Any:
-        raise NotImplementedError
 
     # -- element by element ----------------------------------------------------------------------------------------
 

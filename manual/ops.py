@@ -7,6 +7,7 @@ tensors.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import wraps
 from typing import Any
 
 from manual import rules
@@ -20,17 +21,29 @@ __all__ = [
     "amin",
     "argmax",
     "argmin",
+    "argsort",
     "bmm",
     "broadcast_to",
     "cat",
+    "cdist",
     "celu",
     "chunk",
     "clamp",
     "clone",
     "concat",
     "cos",
+    "cosine_similarity",
+    "cummax",
+    "cummin",
+    "cumprod",
+    "cumsum",
+    "diag",
+    "diag_embed",
+    "diagonal",
+    "diff",
     "div",
     "dot",
+    "einsum",
     "erf",
     "exp",
     "exp2",
@@ -38,19 +51,26 @@ __all__ = [
     "flatten",
     "flip",
     "gather",
+    "index_add",
+    "index_put",
     "index_select",
+    "kron",
+    "kthvalue",
     "log",
     "log1p",
     "log2",
     "log10",
     "log_softmax",
+    "logcumsumexp",
     "logsumexp",
     "masked_fill",
+    "masked_scatter",
     "masked_select",
     "matmul",
     "max",
     "maximum",
     "mean",
+    "median",
     "min",
     "minimum",
     "mm",
@@ -59,20 +79,27 @@ __all__ = [
     "neg",
     "norm",
     "outer",
+    "pairwise_distance",
+    "pdist",
     "permute",
     "pow",
     "prelu",
     "prod",
     "reciprocal",
     "relu",
+    "repeat_interleave",
     "reshape",
     "roll",
     "rsqrt",
+    "scatter",
+    "scatter_add",
+    "scatter_reduce",
     "selu",
     "sigmoid",
     "sign",
     "sin",
     "softmax",
+    "sort",
     "split",
     "sqrt",
     "square",
@@ -85,8 +112,11 @@ __all__ = [
     "take_along_dim",
     "tan",
     "tanh",
+    "tensordot",
     "threshold",
     "tile",
+    "topk",
+    "trace",
     "transpose",
     "tril",
     "triu",
@@ -103,12 +133,20 @@ amax = lift(rules.amax)
 amin = lift(rules.amin)
 argmax = lift(rules.argmax)
 argmin = lift(rules.argmin)
+argsort = lift(rules.argsort)
 bmm = lift(rules.bmm)
+cdist = lift(rules.cdist)
 celu = lift(rules.celu)
 chunk = lift(rules.chunk)
 clamp = lift(rules.clamp)
 clone = lift(rules.clone)
 cos = lift(rules.cos)
+cosine_similarity = lift(rules.cosine_similarity)
+cumprod = lift(rules.cumprod)
+cumsum = lift(rules.cumsum)
+diag = lift(rules.diag)
+diag_embed = lift(rules.diag_embed)
+diagonal = lift(rules.diagonal)
 div = lift(rules.div)
 dot = lift(rules.dot)
 erf = lift(rules.erf)
@@ -119,10 +157,12 @@ flatten = lift(rules.flatten)
 flip = lift(rules.flip)
 gather = lift(rules.gather)
 index_select = lift(rules.index_select)
+kron = lift(rules.kron)
 log = lift(rules.log)
 log1p = lift(rules.log1p)
 log2 = lift(rules.log2)
 log10 = lift(rules.log10)
+logcumsumexp = lift(rules.logcumsumexp)
 logsumexp = lift(rules.logsumexp)
 masked_select = lift(rules.masked_select)
 matmul = lift(rules.matmul)
@@ -134,11 +174,14 @@ mul = lift(rules.mul)
 neg = lift(rules.neg)
 norm = lift(rules.norm)
 outer = lift(rules.outer)
+pairwise_distance = lift(rules.pairwise_distance)
+pdist = lift(rules.pdist)
 permute = lift(rules.permute)
 pow = lift(rules.pow)
 prelu = lift(rules.prelu)
 reciprocal = lift(rules.reciprocal)
 relu = lift(rules.relu)
+repeat_interleave = lift(rules.repeat_interleave)
 reshape = lift(rules.reshape)
 roll = lift(rules.roll)
 rsqrt = lift(rules.rsqrt)
@@ -155,7 +198,9 @@ t = lift(rules.t)
 take_along_dim = lift(rules.take_along_dim)
 tan = lift(rules.tan)
 tanh = lift(rules.tanh)
+tensordot = lift(rules.tensordot)
 threshold = lift(rules.threshold)
+trace = lift(rules.trace)
 transpose = lift(rules.transpose)
 tril = lift(rules.tril)
 triu = lift(rules.triu)
@@ -256,3 +301,67 @@ def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
     if isinstance(dim, Tensor) or hasattr(dim, "ndim"):
         return minimum(input, dim)
     return _tensor(input).min(dim, keepdim)
+
+
+def _method(name: str) -> Any:
+    """The op that is the method of that name: its first argument is the tensor."""
+    method = getattr(Tensor, name)
+
+    @wraps(method)
+    def op(input: Any, *args: Any, **options: Any) -> Any:
+        return method(_tensor(input), *args, **options)
+
+    op.__doc__ = f"See :func:`manual.rules.{name}`."
+    return op
+
+
+cummax = _method("cummax")
+cummin = _method("cummin")
+cumprod = _method("cumprod")
+cumsum = _method("cumsum")
+index_add = _method("index_add")
+index_put = _method("index_put")
+kthvalue = _method("kthvalue")
+masked_scatter = _method("masked_scatter")
+median = _method("median")
+scatter = _method("scatter")
+scatter_add = _method("scatter_add")
+scatter_reduce = _method("scatter_reduce")
+sort = _method("sort")
+topk = _method("topk")
+
+
+def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+    """Subtract neighbours, ``n`` times over, after joining others to either end; see :func:`manual.rules.diff`."""
+    parts = [part for part in (prepend, input, append) if part is not None]
+    return apply(rules.diff, input if len(parts) == 1 else cat(parts, dim), n=n, dim=dim)
+
+
+def einsum(*args: Any) -> Tensor:
+    """Multiply tensors and sum over axes as an equation says; see :func:`manual.rules.einsum`.
+
+    Called as ``einsum("ij,jk->ik", a, b)``, or with lists of axes as ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+    """
+    if len(args) < 2:
+        raise ValueError(
+            "einsum(): must specify the equation string and at least one operand, or at least one operand and its "
+            "subscripts list"
+        )
+    if not isinstance(args[0], str):
+        terms = ["".join(map(_letter, labels)) for labels in args[1::2]]
+        equation, operands = ",".join(terms), args[: 2 * len(terms) : 2]
+        if len(args) % 2:
+            equation += "->" + "".join(map(_letter, args[-1]))
+    else:
+        equation, operands = args[0], args[1:]
+        if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+            operands = tuple(operands[0])
+    return apply(rules.einsum, *operands, equation=equation)
+
+
+def _letter(label: Any) -> str:
+    if label is Ellipsis:
+        return "..."
+    if not 0 <= label < 52:
+        raise ValueError("einsum(): subscript in subscript list is not within the valid range [0, 52)")
+    return chr(ord("A") + label) if label < 26 else chr(ord("a") + label - 26)

@@ -7,6 +7,7 @@ from manual.nn.activation import *
 from manual.nn.attention import *
 from manual.nn.container import *
 from manual.nn.convolution import *
+from manual.nn.distance import *
 from manual.nn.dropout import *
 from manual.nn.folding import *
 from manual.nn.lazy import *
@@ -19,5 +20,6 @@ from manual.nn.normalization import *
 from manual.nn.parameter_container import *
 from manual.nn.sparse import *
 from manual.nn.transformer import *
+from manual.nn.pair_losses import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

@@ -12,6 +12,10 @@ from manual.rules.contraction import *
 from manual.rules.convolution import *
 from manual.rules.dropout import *
 from manual.rules.embedding import *
+from manual.rules.diagonal import *
+from manual.rules.distance import *
+from manual.rules.dropout import *
+from manual.rules.einsum import *
 from manual.rules.exponential import *
 from manual.rules.extremum import *
 from manual.rules.folding import *
@@ -27,6 +31,10 @@ from manual.rules.rectifier import *
 from manual.rules.recurrent import *
 from manual.rules.reduction import *
 from manual.rules.response_norm import *
+from manual.rules.repeating import *
+from manual.rules.scan import *
+from manual.rules.scattering import *
 from manual.rules.shape import *
 from manual.rules.softmax import *
+from manual.rules.sorting import *
 from manual.rules.special import *

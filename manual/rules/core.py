@@ -37,6 +37,7 @@ __all__ = [
     "Gradients",
     "Needs",
     "Pullback",
+    "common_shape",
     "contraction",
     "elementwise",
     "floating",
@@ -73,6 +74,23 @@ def unbroadcast(gradient: Array, shape: tuple[int, ...]) -> Array:
     )
     summed = gradient.sum(axis=tuple(range(extra)) + stretched, keepdims=True)
     return np.asarray(summed).reshape(shape)
+
+
+def common_shape(*shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to which shapes are broadcast.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none.
+    """
+    try:
+        return np.broadcast_shapes(*shapes)
+    except ValueError:
+        listed = " and ".join(str(list(shape)) for shape in shapes)
+        raise RuntimeError(
+            f"sizes must match at every dimension where none is 1, but the shapes are {listed}"
+        ) from None
 
 
 def reduce_axes(dim: int | tuple[int, ...] | list[int] | None, ndim: int) -> tuple[int, ...]:

@@ -151,6 +151,19 @@ def _pick(x: Any, index: Array, axis: int, shape: tuple[int, ...]) -> tuple[Arra
     flattened = len(shape) != len(original)
     seen = x.reshape(-1) if flattened else x if shape == original else np.broadcast_to(x, shape)
     _check_range(index, shape[axis] if shape else 1, RuntimeError)
+    places = flat_places(index, axis, shape)
+
+    def pick_pullback(incoming: Array, needs: Needs) -> Gradients:
+        gradient = np.zeros(math.prod(shape), incoming.dtype)
+        np.add.at(gradient, places.reshape(-1), incoming.reshape(-1))
+        gradient = gradient.reshape(shape)
+        return (gradient.reshape(original) if flattened else unbroadcast(gradient, original),)
+
+    return seen.reshape(-1)[places], pick_pullback
+
+
+def flat_places(index: Array, axis: int, shape: tuple[int, ...]) -> Array:
+    """Where in the flattened array of ``shape`` the elements lie that an index along one axis names."""
     places = np.zeros(index.shape, np.int64)
     stride = 1
     for position in reversed(range(len(shape))):
@@ -160,14 +173,7 @@ def _pick(x: Any, index: Array, axis: int, shape: tuple[int, ...]) -> tuple[Arra
             steps = np.arange(index.shape[position]).reshape(-1, *(1,) * (len(shape) - 1 - position))
         places += steps * stride
         stride *= shape[position]
-
-    def pick_pullback(incoming: Array, needs: Needs) -> Gradients:
-        gradient = np.zeros(math.prod(shape), incoming.dtype)
-        np.add.at(gradient, places.reshape(-1), incoming.reshape(-1))
-        gradient = gradient.reshape(shape)
-        return (gradient.reshape(original) if flattened else unbroadcast(gradient, original),)
-
-    return seen.reshape(-1)[places], pick_pullback
+    return places
 
 
 def _check_range(index: Array, length: int, error: type[Exception]) -> None:
