@@ -144,11 +144,9 @@ def _classes(kind: str) -> list[tuple[str, str]]:
     elif kind == "schedulers":
         found = {n: c for n, c in vars(schedules).items() if inspect.isclass(c) and n != "LRScheduler"}
     else:
-        losses = {n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and hasattr(c, "denominator")}
-        layers = {
-            n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and n not in (*losses, "Module", "Parameter")
-        }
-        found = losses if kind == "losses" else layers
+        modules = {n: c for n, c in vars(manual.nn).items() if inspect.isclass(c) and issubclass(c, manual.nn.Module)}
+        of_kind = {n: c for n, c in modules.items() if hasattr(c, "denominator") == (kind == "losses")}
+        found = {n: c for n, c in of_kind.items() if n != "Module"}
     return [(name, (inspect.getdoc(found[name]) or "").split("\n")[0]) for name in sorted(found) if name[0].isupper()]
 
 

@@ -55,10 +55,11 @@ _CONTRACTIONS = frozenset(
     _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_for_cpu_backward
     _scaled_dot_product_attention_math _embedding_bag _embedding_bag_dense_backward _trilinear _cdist_forward
     _cdist_backward dist _ctc_loss _ctc_loss_backward upsample_bilinear2d_backward trace nansum sigmoid_backward
-    tanh_backward
+    tanh_backward _linear_cross_entropy_batch_chunked _linear_cross_entropy_batch_chunked_no_reduction
     """.split()  # noqa: SIM905 (a list would take a screen)
 )
-"""Ops that add terms up, in an order of their own; and those that compute ``1 - y`` and ``1 - y²`` of a saved value."""
+"""Ops that add terms up, in an order of their own; and those that compute ``1 - y`` and ``1 - y²`` of a saved value.
+A dispatch mode sees the linear cross entropy's chunked op, which is a loop of such ops, as one."""
 
 _RUNNING = frozenset({"native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"})
 """Ops that change running statistics (their fourth and fifth argument), which their schema does not say."""

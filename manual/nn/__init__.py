@@ -5,6 +5,7 @@ from manual.nn import init as init
 from manual.nn import utils as utils
 from manual.nn.activation import *
 from manual.nn.attention import *
+from manual.nn.adaptive import *
 from manual.nn.container import *
 from manual.nn.convolution import *
 from manual.nn.distance import *
@@ -14,6 +15,7 @@ from manual.nn.lazy import *
 from manual.nn.lazy_convolution import *
 from manual.nn.lazy_normalization import *
 from manual.nn.linear import *
+from manual.nn.linear_cross_entropy import *
 from manual.nn.loss import *
 from manual.nn.module import *
 from manual.nn.normalization import *

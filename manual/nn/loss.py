@@ -8,6 +8,7 @@ taken.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from manual.tensor import Tensor, apply, as_array
 __all__ = [
     "BCELoss",
     "BCEWithLogitsLoss",
+    "CTCLoss",
     "CrossEntropyLoss",
     "HingeLoss",
     "HuberLoss",
@@ -28,6 +30,7 @@ __all__ = [
     "MSELoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "NLLLoss2d",
     "SmoothL1Loss",
     "SoftMarginLoss",
     "SquaredHingeLoss",
@@ -170,6 +173,18 @@ class NLLLoss(_ClassLoss):
         super().__init__(reduction, {"weight": weight}, ignore_index=ignore_index)
 
 
+class NLLLoss2d(NLLLoss):
+    """The old name of :class:`NLLLoss` for images; like torch, it says so."""
+
+    def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
+        warnings.warn(
+            "`NLLLoss2d` has been deprecated. Please use `NLLLoss` instead as a drop-in replacement.",
+            FutureWarning,
+            stacklevel=2,
+        )
+        super().__init__(weight, ignore_index, reduction)
+
+
 class CrossEntropyLoss(_ClassLoss):
     """Cross entropy of logits with class indices or class probabilities."""
 
@@ -192,6 +207,26 @@ class MultiMarginLoss(_WeightedLoss):
     def denominator(self, input: Any, target: Any) -> float:
         """The number of rows."""
         return float(np.size(as_array(target)))
+
+
+class CTCLoss(_Loss):
+    """Negative log-likelihood of label sequences, summed over all alignments with the input."""
+
+    _rule = staticmethod(losses.ctc_loss)
+
+    def __init__(self, blank: int = 0, reduction: str = "mean", zero_infinity: bool = False):
+        super().__init__(reduction, blank=blank, zero_infinity=zero_infinity)
+
+    def forward(self, log_probs: Tensor, targets: Any, input_lengths: Any, target_lengths: Any) -> Tensor:  # type: ignore[override]
+        sequences = [as_array(value) for value in (targets, input_lengths, target_lengths)]
+        options = {name: getattr(self, name) for name in self._options}
+        result: Tensor = apply(self._rule, log_probs, *sequences, **options)
+        return result
+
+    def denominator(self, input: Any, target: Any, *lengths: Any) -> float:
+        """The number of sequences; each one's share has been divided by its own target's length."""
+        shape = np.shape(as_array(input))
+        return float(shape[1]) if len(shape) == 3 else 1.0
 
 
 class KLDivLoss(_Loss):

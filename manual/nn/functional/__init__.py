@@ -7,6 +7,7 @@ from manual.nn.functional.activation import *
 from manual.nn.functional.convolution import *
 from manual.nn.functional.attention import *
 from manual.nn.functional.distance import *
+from manual.nn.functional.class_losses import *
 from manual.nn.functional.dropout import *
 from manual.nn.functional.folding import *
 from manual.nn.functional.linear import *

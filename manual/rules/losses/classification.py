@@ -158,7 +158,7 @@ class _Rows(NamedTuple):
 
 def _rows(input: Array, target: Array, weight: Array | None, ignore_index: int) -> _Rows:
     """Check a batch of target classes and say how its rows count."""
-    _check_targets(input, target)
+    check_targets(input, target)
     classes = input.shape[1]
     ignored = None
     count = target.size
@@ -187,7 +187,8 @@ def _rows(input: Array, target: Array, weight: Array | None, ignore_index: int) 
     return _Rows(where, weight, ignored, count)
 
 
-def _check_targets(input: Array, target: Array) -> None:
+def check_targets(input: Array, target: Array) -> None:
+    """Hold a batch of classes to the shape of its input, of which nothing else is looked at."""
     if not input.ndim:
         raise ValueError("Expected 1 or more dimensions (got 0)")
     if target.dtype.kind not in "iu":
@@ -197,10 +198,9 @@ def _check_targets(input: Array, target: Array) -> None:
         return
     if input.ndim == 2 and target.ndim > 1:
         raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
-    if target.ndim and target.shape[0] != input.shape[0]:
-        raise ValueError(
-            f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({target.shape[0]})."
-        )
+    if target.shape[:1] != input.shape[:1]:
+        count = target.shape[0] if target.ndim else 0
+        raise ValueError(f"Expected input batch_size ({input.shape[0]}) to match target batch_size ({count}).")
     raise RuntimeError(f"Expected target size {list(expected)}, got {list(target.shape)}")
 
 
@@ -252,15 +252,20 @@ def _over_classes(rows: Any) -> Any:
     return rows[:, None] if rows.ndim else rows
 
 
+def batch_of_one(target: Array, shape: tuple[int, ...]) -> Array:
+    """The target of one row of shape ``(C,)``, a class or probabilities, as that of a batch of one."""
+    if target.shape == shape and target.dtype.kind == "f":
+        return target[None]
+    if target.ndim > 1:
+        raise RuntimeError("0D or 1D target tensor expected, multi-target not supported")
+    if target.size != 1:
+        raise ValueError(f"For 1D input, 1D target must have size 1, but got target size: {target.size}")
+    return target.reshape(1)
+
+
 def _single_row(rule: Any, input: Array, target: Array, **options: Any) -> tuple[Any, Pullback]:
     """Apply ``rule`` to one row of shape ``(C,)`` as to a batch of one."""
-    if target.shape == input.shape and target.dtype.kind == "f":
-        batched_target = target[None]
-    elif target.size == 1:
-        batched_target = target.reshape(1)
-    else:
-        raise ValueError(f"Expected input batch_size (1) to match target batch_size ({target.shape[0]}).")
-    value, batched = rule(input[None], batched_target, **options)
+    value, batched = rule(input[None], batch_of_one(target, input.shape), **options)
     shape = value.shape
 
     def single_row_pullback(incoming: Any, needs: tuple[bool, ...]) -> tuple[Array | None, ...]:

@@ -291,10 +291,13 @@ def test_kl_div_warns_that_its_mean_is_not_the_mean_over_rows():
 
 TARGETS = {"nll_loss": labels, "cross_entropy": labels, "multi_margin_loss": labels, "binary_cross_entropy": inside}
 ELSEWHERE = {"likelihood", "multilabel", "pairs"}  # families with a test file of their own
-RULES = [
+RULES = [  # of an input and a target alone; the others have tests of their own
     name
     for name in losses.__all__
-    if name != "class_denominator" and getattr(losses, name).__module__.rpartition(".")[2] not in ELSEWHERE
+    if [p.name for p in inspect.signature(getattr(losses, name)).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    == ["input", "target"]
+    and name != "class_denominator"
+    and getattr(losses, name).__module__.rpartition(".")[2] not in ELSEWHERE
 ]
 
 
@@ -400,6 +403,9 @@ REFUSED = {
     "nll negative class": ("nll_loss", [scores, labels - 1], {}),
     "nll places": ("nll_loss", [random(2, 3, 4), np.zeros((2, 5), np.int64)], {}),
     "nll no places": ("nll_loss", [random(2, 3, 4), np.zeros(2, np.int64)], {}),
+    "nll no batch": ("nll_loss", [scores, labels[0]], {}),
+    "nll one row": ("nll_loss", [scores[0], labels[:2]], {}),
+    "nll multi-target of one row": ("nll_loss", [scores[0], labels[:1, None]], {}),
     "nll scalar": ("nll_loss", [np.array(1.0), np.array(0)], {}),
     "nll reduction": ("nll_loss", [scores, labels], {"reduction": "avg"}),
     "nll weight": ("nll_loss", [scores, labels], {"weight": np.ones(4)}),
