@@ -152,6 +152,10 @@ class Perturbing(TorchDispatchMode):
                 args = (self._moved(args[0], amplitude, writes).clamp_(0, 1), *args[1:])
             else:
                 args = tuple([self._moved(item, amplitude, writes) for item in args])
+            if op.name == "mkldnn_rnn_layer_backward" and args[0].dtype == torch.float32:
+                # the gates y, of which it takes 1 - y, are handed over as bytes
+                gates = self._moved(args[-1].view(torch.float32), amplitude, writes)
+                args = (*args[:-1], gates.view(torch.uint8))
             if kwargs:
                 kwargs = {key: self._moved(item, amplitude, writes) for key, item in kwargs.items()}
         out = func(*args, **kwargs)

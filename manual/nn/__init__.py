@@ -23,5 +23,7 @@ from manual.nn.parameter_container import *
 from manual.nn.sparse import *
 from manual.nn.transformer import *
 from manual.nn.pair_losses import *
+from manual.nn.recurrent import *
+from manual.nn.recurrent_cells import *
 
 __all__ = [name for name in globals() if not name.startswith("_")]

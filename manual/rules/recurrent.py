@@ -316,7 +316,7 @@ def lstm_layer(
     def lstm_layer_pullback(incoming: Any, needs: Needs) -> Gradients:
         to_values = None if incoming[0] is None else walk.rows(incoming[0])
         to_state, to_cell = incoming[1].copy(), incoming[2].copy()
-        to_h_in_full = None if w_hr is None else np.empty((len(x), len(w_hr)), gates.dtype)
+        to_projected: Any = None if w_hr is None else np.empty((len(x), len(w_hr)), gates.dtype)
         i, f, g, o = (gates[:, start : start + width] for start in (0, width, two, three))
         to_gates = 1 - gates  # slopes of the four parts of a first, then their gradients
         to_gates *= gates
@@ -336,7 +336,7 @@ def lstm_layer(
             if w_hr is None:
                 to_m = to_h
             else:
-                to_h_in_full[here] = to_h
+                to_projected[here] = to_h
                 to_m = to_h @ w_hr
             to_c += from_output[here] * to_m
             by_gate[here, :3] *= to_c[:, np.newaxis]
@@ -346,7 +346,7 @@ def lstm_layer(
         to_input = walk.shaped(to_gates @ w_ih) if needs[0] else None
         to_w_ih, to_b_ih = sums_over_rows(to_gates, x, needs[3::2])
         to_w_hh, to_b_hh = sums_over_rows(to_gates, walk.before(states), needs[4::2])
-        to_w_hr = to_h_in_full.T @ outputs if len(needs) > 7 and needs[7] else None
+        to_w_hr = to_projected.T @ outputs if len(needs) > 7 and needs[7] else None
         gradients = (
             to_input,
             to_state if needs[1] else None,

@@ -110,6 +110,7 @@ for rule, gates, op, cells in (
         note="of one sequence",
     )
     case(rule, normal(30, 20, 15), *[normal(20, 16)] * cells, *weights(gates, 15, 16), torch=reference, note="larger")
+    case(rule, normal(200, 3, 4), *[normal(3, 5)] * cells, *weights(gates, 4, 5), torch=reference, note="long")
 for reverse in (False, True):
     case(
         "rnn_layer",
