@@ -16,9 +16,12 @@ from compare.faults import (
     layers,
     losses,
     modules,
+    objectives,
     parameters,
     penalties,
+    recurrent,
     schedules,
+    sequences,
     step_controls,
 )
 from compare.faults.fault import Control, Fault
@@ -27,6 +30,7 @@ __all__ = ["CONTROLS", "FAULTS"]
 
 _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
+    *(recurrent, sequences, objectives),
     *(accumulation, clipping, descent, adam, parameters, schedules),
 )
 

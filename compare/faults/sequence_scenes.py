@@ -19,7 +19,7 @@ from compare.faults.data import CLASSES, columns, steps_of, tokens
 from compare.faults.fault import Scene
 from compare.faults.scenes import FALLING, SGD
 
-__all__ = ["attended", "bags", "bidirectional", "by_cell", "encoder", "looked_up", "read", "twins"]
+__all__ = ["attended", "bags", "bidirectional", "by_cell", "encoder", "either", "looked_up", "looking_up", "read", "twins"]
 
 WIDTH = 6
 HIDDEN = 5
@@ -137,7 +137,7 @@ def by_cell(kind: str) -> Scene:
 
 
 @either
-def _looking_up(wing: Any) -> type:
+def looking_up(wing: Any) -> type:
     class LookingUp(wing.nn.Module):  # type: ignore[misc, name-defined]
         """A vector for each token, an activation, a score for each next token."""
 
@@ -158,7 +158,7 @@ def looked_up(by_frequency: bool = False) -> Scene:
     """A table of vectors for the brightness of pixels; blank ones are padding."""
     said = "digits as tokens, " + ("embedding scaled by frequency" if by_frequency else "embedding with padding")
     options: dict[str, Any] = {"scale_grad_by_freq": True} if by_frequency else {"padding_idx": 0}
-    return twins(said, lambda wing: _looking_up(wing)(**options), lambda: steps_of(*tokens()))
+    return twins(said, lambda wing: looking_up(wing)(**options), lambda: steps_of(*tokens()))
 
 
 @cache
