@@ -182,11 +182,13 @@ def poisson(log_input: bool = True) -> Scene:
         images = load("digits").x
         return steps_of(images[:, ::7][:100, :9] / 16, np.ascontiguousarray(images[:100, 26:30] // 4))
 
+    def make(wing: Any) -> Any:
+        layers = [_mlp(9, 5, 4)(wing)]
+        return wing.nn.Sequential(*layers, *([] if log_input else [wing.nn.Softplus()]))
+
+    said = "Poisson likelihood" if log_input else "Poisson likelihood of rates"
     return twins(
-        "digits, 9-5-4 Tanh, Poisson likelihood",
-        _mlp(9, 5, 4),
-        steps,
-        lambda wing: wing.nn.PoissonNLLLoss(),
+        f"digits, 9-5-4 Tanh, {said}", make, steps, lambda wing: wing.nn.PoissonNLLLoss(log_input=log_input)
     )
 
 

@@ -220,7 +220,7 @@ def constant_lengths(plant: Planting) -> None:
 @FAULTS.add(
     "triplet-of-squared-distances",
     "the distances are compared squared, without their roots",
-    cause="wrong function",
+    cause="left out",
     phase="loss",
     step=1,
     scene=_TRIPLETS,
@@ -304,6 +304,7 @@ def without_the_logarithm(plant: Planting) -> None:
     "gaussian-variance-without-gradient",
     "the variance is taken for a constant: how sure the network is never changes",
     cause="detached",
+    also=("missing term",),
     phase="backward",
     step=1,
     scene=_GAUSSIAN,
@@ -317,18 +318,16 @@ def variance_without_gradient(plant: Planting) -> None:
 
 @FAULTS.add(
     "poisson-of-a-rate",
-    "the logarithm of a rate is taken for the rate: x - t log x",
+    "a rate is taken for its logarithm: exp(x) - t x stands for x - t log x",
     cause="other option",
     phase="loss",
     step=1,
-    scene=_POISSON,
+    scene=scenes.poisson(log_input=False),
 )
 def of_a_rate(plant: Planting) -> None:
-    def wrong(right: Any, input: Array, target: Array, **options: Any) -> Any:
-        value, pullback = right(np.abs(input), target, **{**options, "log_input": False})
-        return value, lambda incoming, needs: (np.sign(input) * pullback(incoming, needs)[0], None)
-
-    plant.rule(losses.poisson_nll_loss, wrong)
+    plant.rule(
+        losses.poisson_nll_loss, lambda right, *inputs, **options: right(*inputs, **{**options, "log_input": True})
+    )
 
 
 @FAULTS.add(
@@ -346,7 +345,8 @@ def with_stirling(plant: Planting) -> None:
 @FAULTS.add(
     "poisson-gradient-without-the-exponential",
     "the gradient is x - t: the slope of squares, not exp(x) - t",
-    cause="wrong derivative",
+    cause="derivative of the wrong variable",
+    also=("wrong derivative",),
     phase="backward",
     step=1,
     scene=_POISSON,

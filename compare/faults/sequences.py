@@ -147,7 +147,7 @@ def scaled_by_the_width(plant: Planting) -> None:
 
 @FAULTS.add(
     "multi-head-projections-in-another-order",
-    "the stacked projections are cut into keys, queries and values, in this order",
+    "the stacked projections are cut into queries, values and keys, in this order",
     cause="permuted",
     phase="forward",
     step=1,
@@ -156,16 +156,16 @@ def scaled_by_the_width(plant: Planting) -> None:
 def projections_exchanged(plant: Planting) -> None:
     def projected(right: Any, *arguments: Any) -> Any:
         q, k, v = right(*arguments)
-        return k, q, v
+        return q, v, k
 
     plant.replace(attention, "_projected", projected)
 
 
 @FAULTS.add(
-    "multi-head-scores-gradient-through-the-softmax-alone",
+    "multi-head-query-gradient-not-scaled",
     "the gradient of the queries lacks the scale of the scores",
     cause="scale left out",
-    phase="deposit",
+    phase="backward",
     step=1,
     scene=_ATTENTION,
 )

@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import axes_of, bound
+from compare.diagnosis.mutants.objectives import OBJECTIVES
 from compare.diagnosis.mutants.recurrent import RECURRENT
 
 __all__ = ["FORMULAS", "counted_and_weights", "formula_of"]
@@ -303,6 +304,7 @@ FORMULAS: dict[str, Callable[[Given], Tensor]] = {
     "binary_cross_entropy_with_logits": _binary_logits,
     "kl_div": _divergence,
     "scaled_dot_product_attention": _attention,
+    **OBJECTIVES,
 }
 """Fused ops by name; each takes its arguments by name."""
 

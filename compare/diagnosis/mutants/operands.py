@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compare.diagnosis.mutants.arguments import bound, is_square
+from compare.diagnosis.mutants.arguments import bound, is_square, scalar_of
 from compare.diagnosis.mutants.around import AFFINE, Around
 from compare.diagnosis.mutants.derivatives import DIFFERENTIATED, FORMULA_OF
 from compare.diagnosis.mutants.mutation import Mutation, holding, with_pullback
@@ -253,6 +253,9 @@ def _meaning(site: Site, around: Around, source: Site, mine: str, what: str) -> 
     if beyond is source:
         says = f"the gradient of {mine} is computed from {what}: the derivative of {beyond.name} is left out"
         return "derivative left out", says
+    if source.name in ("mul", "div") and source in around.consumers(site) and scalar_of(source.args) is not None:
+        says = f"the gradient of {mine} in {site.name} leaves out the scale {scalar_of(source.args):.6g} that follows"
+        return "scale left out", says
     return "wrong operand", f"the gradient of {mine} in {site.name} is computed from {what}"
 
 

@@ -12,6 +12,7 @@ from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.mutants.arithmetic import arithmetic
 from compare.diagnosis.mutants.around import Around
 from compare.diagnosis.mutants.derivatives import local
+from compare.diagnosis.mutants.confusion import confused, reordered
 from compare.diagnosis.mutants.edges import Edge, Item, edges_of, gathered_edges, measured, outermost
 from compare.diagnosis.mutants.functions import unary
 from compare.diagnosis.mutants.gathering import gathered, spread, unsummed
@@ -22,6 +23,7 @@ from compare.diagnosis.mutants.losses import losses
 from compare.diagnosis.mutants.masks import masked
 from compare.diagnosis.mutants.mutation import Mutation, backward_only
 from compare.diagnosis.mutants.operands import bilinear
+from compare.diagnosis.mutants.options import options
 from compare.diagnosis.mutants.penalty import Penalties
 from compare.diagnosis.mutants.reductions import over_axes
 from compare.diagnosis.mutants.replay import LOSS, Bench
@@ -40,7 +42,9 @@ _GRADIENTS = frozenset({"backward", "deposit", "accumulated"})
 _LOOP = 2  # a call that a loop makes more often than this is changed in all its rounds at once only
 
 Generator = Callable[[Site, Around], Iterable[Mutation]]
-_FORWARD: tuple[Generator, ...] = (losses, unary, arithmetic, over_axes, products, masked, arranged)
+_FORWARD: tuple[Generator, ...] = (
+    *(losses, options, unary, arithmetic, over_axes, products, masked, arranged, confused, reordered),
+)
 _BACKWARD: tuple[Generator, ...] = (kinks, gathered, statistics, local, bilinear, spread, assigned)
 
 _IN_BACKWARD = {
