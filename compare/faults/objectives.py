@@ -11,6 +11,7 @@ from compare.faults.collecting import Faults, with_pullback
 from compare.faults.planting import Planting
 from manual.rules import losses
 from manual.rules.core import Array, Gradients, Needs
+from manual.rules.losses.pairs import COSINE_EPSILON
 
 __all__ = ["FAULTS"]
 
@@ -205,7 +206,7 @@ def constant_lengths(plant: Planting) -> None:
     def wrong(right: Any, *inputs: Array, target: Array, margin: float, **options: Any) -> Any:
         value, _ = right(*inputs, target=target, margin=margin, **options)
         one, two = inputs
-        scale = 1 / np.sqrt((one * one).sum(1) * (two * two).sum(1))
+        scale = 1 / np.sqrt(((one * one).sum(1) + COSINE_EPSILON) * ((two * two).sum(1) + COSINE_EPSILON))
         slope = np.where(target == 1, -1, (one * two).sum(1) * scale >= margin) / len(target)
 
         def cosine_embedding_loss_pullback(incoming: Any, needs: Needs) -> Gradients:

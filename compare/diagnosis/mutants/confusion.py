@@ -108,8 +108,9 @@ def reordered(site: Site, around: Around) -> Iterator[Mutation]:
     if site.name == "mul" and len(site.slots) == 2:
         for slot, gate in (site.slots, site.slots[::-1]):
             yield from _gate_first(site, around, slot, gate)
-    elif site.name in ("layer_norm", "rms_norm"):
+    elif site.name == "add" and len(site.slots) == 2:
         yield from _norm_first(site, around)
+        yield from _from_the_normed(site, around)
 
 
 def _gate_first(site: Site, around: Around, slot: Slot, gate: Slot) -> Iterator[Mutation]:
@@ -143,31 +144,59 @@ def _gate_first(site: Site, around: Around, slot: Slot, gate: Slot) -> Iterator[
     )
 
 
-def _norm_first(site: Site, around: Around) -> Iterator[Mutation]:
+def _norm_first(total: Site, around: Around) -> Iterator[Mutation]:
     """``norm(x + f(x))`` becomes ``x + f(norm(x))``."""
-    total = around.sites.maker(site.tensor(site.slots[0]))
-    if total is None or total.name != "add" or len(total.slots) != 2:
+    norm = next((user for user in around.consumers(total) if user.name in _NORMS), None)
+    if norm is None:
         return
-    slot = site.slots[0]
+    slot = norm.slots[0]
     for given in total.slots:
-        x = total.tensor(given)
-        users = [user for user in around.uses(x) if user is not total and user.outer is None and user.path < total.path]
+        x = around.sites.itself(total.tensor(given))
+        users = [user for user in around.uses(x) if user.outer is None and user.path < total.path]
         if not users:
             continue
-        kept: dict[str, Call] = {}
 
         def normed(call: Call, places: list[Slot]) -> Any:
-            return call.having({place: site.call.having({slot: call.at(place)}) for place in places})
+            return call.having({place: norm.call.having({slot: call.at(place)}) for place in places})
 
         inside = {
-            user.path: holding(normed, [p for p in user.slots if around.sites.itself(user.tensor(p)) is around.sites.itself(x)])
+            user.path: holding(normed, [at for at in user.slots if around.sites.itself(user.tensor(at)) is x])
             for user in users
         }
         yield Mutation(
-            "norm first",
+            f"norm first {given}",
             "other order",
             "what goes into a branch is normalised, where the sum behind it is to be",
-            lambda call: call.at(slot).clone(),
+            lambda call: call.plain(),
             3,
-            also=inside,
+            also={**inside, norm.path: lambda call: call.at(slot).clone()},
         )
+
+
+def _from_the_normed(total: Site, around: Around) -> Iterator[Mutation]:
+    """``x + f(norm(x))`` becomes ``norm(x) + f(norm(x))``."""
+    for given in total.slots:
+        x = total.tensor(given)
+        for norm in around.uses(x):
+            if norm.name not in _NORMS or norm.path > total.path:
+                continue
+            kept: dict[str, Any] = {}
+
+            def keep(call: Call, kept: dict[str, Any]) -> Any:
+                kept["normed"] = call.plain()
+                return kept["normed"]
+
+            def replace(call: Call, given: Slot, kept: dict[str, Any]) -> Any:
+                return call.having({given: kept["normed"]})
+
+            yield Mutation(
+                f"from the normed {given}",
+                "wrong operand",
+                "what is added to a branch is what went into it behind the norm, not before",
+                holding(replace, given, kept),
+                3,
+                also={norm.path: holding(keep, kept)},
+            )
+
+
+_NORMS = frozenset({"layer_norm", "rms_norm"})

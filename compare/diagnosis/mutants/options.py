@@ -63,7 +63,22 @@ def _loss(site: Site) -> Iterator[Mutation]:
         now = given.get("p", 1 if site.name == "multi_margin_loss" else 2)
         other = {1: 2, 2: 1}.get(int(now), 2)
         yield _other("p", f"the power p is {other}, not {now:g}", _with(p=other))
+    if site.name == "gaussian_nll_loss" and isinstance(given.get("var"), Tensor):
+        for key, says, change in (
+            ("deviation", "the variance is taken for a deviation, and squared", torch.square),
+            ("root", "the root of the variance stands for it", torch.sqrt),
+            ("logarithm", "the variance is taken for its logarithm", torch.exp),
+        ):
+            yield Mutation(key, "wrong function", says, _of_variance(change), 3)
     yield from _reduced(site, lambda call: _again(call, reduction="none"), given.get("reduction", "mean"))
+
+
+def _of_variance(change: Callable[[Tensor], Tensor]) -> Replacement:
+    def replace(call: Call) -> Any:
+        given = bound(call.func.__name__, call.args, call.kwargs)
+        return _again(call, var=change(given["var"]))
+
+    return replace
 
 
 _MARGIN_OF = {

@@ -35,7 +35,7 @@ from compare.threads import threads
 
 __all__ = ["BUDGET", "search"]
 
-BUDGET = 2.0
+BUDGET = 5.0
 """Seconds of this thread's own time after which no further candidate is tried."""
 
 _GRADIENTS = frozenset({"backward", "deposit", "accumulated"})
