@@ -21,6 +21,7 @@ from compare.faults import (
     penalties,
     recurrent,
     schedules,
+    sequence_controls,
     sequences,
     step_controls,
 )
@@ -34,7 +35,11 @@ _PLACES = (
     *(accumulation, clipping, descent, adam, parameters, schedules),
 )
 
+_REWRITES = (controls, sequence_controls, step_controls)
+
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in chain.from_iterable(place.FAULTS for place in _PLACES)}
 """In the order of a course: models, losses, layers, accumulation, clipping, optimizers, schedules."""
 
-CONTROLS: dict[str, Control] = {control.name: control for control in (*controls.CONTROLS, *step_controls.CONTROLS)}
+CONTROLS: dict[str, Control] = {
+    control.name: control for control in chain.from_iterable(place.CONTROLS for place in _REWRITES)
+}

@@ -6,9 +6,7 @@ from functools import cache
 from typing import Any
 
 import numpy as np
-import torch
 
-import manual
 from compare.experiments.datasets import load
 from compare.faults.data import CLASSES, columns, patients, pixels, steps_of, tokens
 from compare.faults.fault import Scene
@@ -187,9 +185,7 @@ def poisson(log_input: bool = True) -> Scene:
         return wing.nn.Sequential(*layers, *([] if log_input else [wing.nn.Softplus()]))
 
     said = "Poisson likelihood" if log_input else "Poisson likelihood of rates"
-    return twins(
-        f"digits, 9-5-4 Tanh, {said}", make, steps, lambda wing: wing.nn.PoissonNLLLoss(log_input=log_input)
-    )
+    return twins(f"digits, 9-5-4 Tanh, {said}", make, steps, lambda wing: wing.nn.PoissonNLLLoss(log_input=log_input))
 
 
 # -- spellings ---------------------------------------------------------------------------------------------------------

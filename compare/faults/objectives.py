@@ -227,7 +227,9 @@ def constant_lengths(plant: Planting) -> None:
     scene=_TRIPLETS,
 )
 def squared_distances(plant: Planting) -> None:
-    def wrong(right: Any, anchor: Array, positive: Array, negative: Array, *, margin: float, eps: float, **_: Any) -> Any:
+    def wrong(
+        right: Any, anchor: Array, positive: Array, negative: Array, *, margin: float, eps: float, **_: Any
+    ) -> Any:
         near, far = anchor - positive + eps, anchor - negative + eps
         violation = margin + (near * near).sum(1) - (far * far).sum(1)
 

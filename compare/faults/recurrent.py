@@ -103,8 +103,8 @@ def lstm(**lines: Any) -> Step:
     """Long short-term memory: ``c' = f c + i g`` and ``h' = o tanh(c')``."""
 
     def step(x: Array, h: Array, c: Array, w_ih: Array, w_hh: Array, b_ih: Array, b_hh: Array) -> Any:
-        line = _Written(lines, x=x, h=h, c=c, w_ih=w_ih, w_hh=w_hh)
-        sums = np.split(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, 1)
+        line = _Written(lines, x=x, h=h, c=c, w_ih=w_ih, w_hh=w_hh, b_ih=b_ih, b_hh=b_hh)
+        sums = line("sums", np.split(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, 1))
         i, f, g, o = (sums[place] for place in line("order", (0, 1, 2, 3)))
         i, f, g, o = line("i", _sigmoid(i)), line("f", _sigmoid(f)), line("g", np.tanh(g)), line("o", _sigmoid(o))
         new = line("new", f * c + i * g)
@@ -266,9 +266,7 @@ FAULTS.add(
     layer(
         rules.gru_layer,
         gru(
-            n=lambda n: np.tanh(
-                n["a_n"] + (n["r"] * n["h"]) @ np.split(n["w_hh"], 3)[2].T + np.split(n["b_hh"], 3)[2]
-            )
+            n=lambda n: np.tanh(n["a_n"] + (n["r"] * n["h"]) @ np.split(n["w_hh"], 3)[2].T + np.split(n["b_hh"], 3)[2])
         ),
     )
 )

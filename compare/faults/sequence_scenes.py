@@ -19,7 +19,18 @@ from compare.faults.data import CLASSES, columns, steps_of, tokens
 from compare.faults.fault import Scene
 from compare.faults.scenes import FALLING, SGD
 
-__all__ = ["attended", "bags", "bidirectional", "by_cell", "encoder", "either", "looked_up", "looking_up", "read", "twins"]
+__all__ = [
+    "attended",
+    "bags",
+    "bidirectional",
+    "by_cell",
+    "either",
+    "encoder",
+    "looked_up",
+    "looking_up",
+    "read",
+    "twins",
+]
 
 WIDTH = 6
 HIDDEN = 5
@@ -241,9 +252,7 @@ def encoder(norm_first: bool = False) -> Scene:
     """A layer of a transformer's encoder over the columns of a digit."""
 
     def make(wing: Any) -> Any:
-        layer = _encoding(wing)(
-            WIDTH, 2, 7, dropout=0.0, layer_norm_eps=1e-2, batch_first=True, norm_first=norm_first
-        )
+        layer = _encoding(wing)(WIDTH, 2, 7, dropout=0.0, layer_norm_eps=1e-2, batch_first=True, norm_first=norm_first)
         return _attending(wing)(layer)
 
     said = "norm first" if norm_first else "norm last"

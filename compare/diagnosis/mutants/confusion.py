@@ -121,7 +121,12 @@ def _gate_first(site: Site, around: Around, slot: Slot, gate: Slot) -> Iterator[
         product = around.sites.maker(part.tensor(part.slots[0]))
     else:
         product = part
-    if part is None or product is None or product.name != "linear" or product.tensors[0].shape != site.tensor(gate).shape:
+    if (
+        part is None
+        or product is None
+        or product.name != "linear"
+        or product.tensors[0].shape != site.tensor(gate).shape
+    ):
         return
     kept: dict[str, Call] = {}
     first, whole = product.slots[0], part.slots[0]

@@ -212,7 +212,10 @@ def _of_classes(site: Site, given: dict[str, Any]) -> Iterator[Mutation]:
                 "permuted",
                 "the scores are flattened to rows of classes as they lie, without moving the classes last",
                 lambda call: call.func(
-                    call.args[0].reshape(-1, call.args[0].shape[1]), call.args[1].reshape(-1), *call.args[2:], **call.kwargs
+                    call.args[0].reshape(-1, call.args[0].shape[1]),
+                    call.args[1].reshape(-1),
+                    *call.args[2:],
+                    **call.kwargs,
                 ),
                 3,
             )

@@ -253,8 +253,10 @@ def _meaning(site: Site, around: Around, source: Site, mine: str, what: str) -> 
     if beyond is source:
         says = f"the gradient of {mine} is computed from {what}: the derivative of {beyond.name} is left out"
         return "derivative left out", says
-    if source.name in ("mul", "div") and scalar_of(source.args) is not None and any(
-        source is user for user in around.consumers(site)
+    if (
+        source.name in ("mul", "div")
+        and scalar_of(source.args) is not None
+        and any(source is user for user in around.consumers(site))
     ):
         says = f"the gradient of {mine} in {site.name} leaves out the scale {scalar_of(source.args):.6g} that follows"
         return "scale left out", says

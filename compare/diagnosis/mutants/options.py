@@ -141,8 +141,18 @@ def _spelling(site: Site) -> Iterator[Mutation]:
             ("rows", "wrong denominator", "no row's loss is divided by the length of its target", torch.mean),
             ("sum", "sum instead of mean", "the losses of the rows are added up", torch.sum),
             ("labels", "wrong denominator", "the sum is divided by all labels", lambda x: x.sum() / divisors.sum()),
-            ("once", "sum instead of mean", "the rows, divided by their lengths, are added up", lambda x: (x / divisors).sum()),
-            ("times", "wrong denominator", "a row is divided by the length of its input", lambda x: (x / lengths).mean()),
+            (
+                "once",
+                "sum instead of mean",
+                "the rows, divided by their lengths, are added up",
+                lambda x: (x / divisors).sum(),
+            ),
+            (
+                "times",
+                "wrong denominator",
+                "a row is divided by the length of its input",
+                lambda x: (x / lengths).mean(),
+            ),
         ):
             yield Mutation(key, cause, says, _terms(reduce), 3)
 

@@ -11,8 +11,8 @@ from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.mutants.arithmetic import arithmetic
 from compare.diagnosis.mutants.around import Around
-from compare.diagnosis.mutants.derivatives import local
 from compare.diagnosis.mutants.confusion import confused, reordered
+from compare.diagnosis.mutants.derivatives import local
 from compare.diagnosis.mutants.edges import Edge, Item, edges_of, gathered_edges, measured, outermost
 from compare.diagnosis.mutants.functions import unary
 from compare.diagnosis.mutants.gathering import gathered, spread, unsummed
