@@ -41,7 +41,7 @@ def leaves(value: Any, label: str) -> Iterator[tuple[str, Tensor]]:
 
 
 def _aliased(value: Any) -> Any:
-    """Aliases of all tensors of a tuple or list that have a gradient, so that only what arrives from outside is seen."""
+    """Aliases of a tuple's or list's tensors that have a gradient, so that only what arrives from outside is seen."""
     if isinstance(value, Tensor):
         return value.view_as(value) if value.requires_grad and torch.is_grad_enabled() else value
     return type(value)(map(_aliased, value)) if type(value) in (tuple, list) else value

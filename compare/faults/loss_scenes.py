@@ -79,7 +79,7 @@ def of_logarithms() -> Scene:
 
 @either
 def _between(wing: Any) -> type:
-    class Between(wing.nn.Module):  # type: ignore[misc, name-defined]
+    class Between(wing.nn.Module):
         """A loss of the vectors that lie side by side on axis 1 of an output; ``labelled`` it gets the target too."""
 
         def __init__(self, loss: Any, labelled: bool):
@@ -144,7 +144,7 @@ def triplets() -> Scene:
 
 @either
 def _gauss(wing: Any) -> type:
-    class Gauss(wing.nn.Module):  # type: ignore[misc, name-defined]
+    class Gauss(wing.nn.Module):
         """The Gaussian likelihood of an output whose first half are means, and whose second are log-variances."""
 
         def __init__(self) -> None:
@@ -193,7 +193,7 @@ def poisson(log_input: bool = True) -> Scene:
 
 @either
 def _spelling(wing: Any) -> type:
-    class Spelling(wing.nn.Module):  # type: ignore[misc, name-defined]
+    class Spelling(wing.nn.Module):
         """CTC of scores ``(rows, times, classes)``; a target is two labels, how many count, and how many times do."""
 
         def __init__(self) -> None:

@@ -153,7 +153,7 @@ def right_class_counted(plant: Planting) -> None:
     scene=_MARGINS,
 )
 def right_class_not_pushed(plant: Planting) -> None:
-    def change(found: Gradients, incoming: Any, needs: Needs, input: Array, target: Array) -> Gradients:
+    def change(found: Any, incoming: Any, needs: Needs, input: Array, target: Array) -> Gradients:
         gradient = found[0].copy()
         gradient[np.arange(len(target)), target] = 0
         return (gradient, None)
@@ -170,7 +170,7 @@ def right_class_not_pushed(plant: Planting) -> None:
     scene=scenes.margins(p=2),
 )
 def squared_margin_without_two(plant: Planting) -> None:
-    def change(found: Gradients, incoming: Any, needs: Needs, *inputs: Any) -> Gradients:
+    def change(found: Any, incoming: Any, needs: Needs, *inputs: Any) -> Gradients:
         return (found[0] / 2, None)
 
     plant.rule(losses.multi_margin_loss, with_pullback(change))
@@ -252,7 +252,7 @@ def squared_distances(plant: Planting) -> None:
     scene=_TRIPLETS,
 )
 def anchor_not_pushed(plant: Planting) -> None:
-    def change(found: Gradients, incoming: Any, needs: Needs, *inputs: Array) -> Gradients:
+    def change(found: Any, incoming: Any, needs: Needs, *inputs: Array) -> Gradients:
         return (-found[1], *found[1:])  # a distance pulls both of its ends alike
 
     plant.rule(losses.triplet_margin_loss, with_pullback(change))
@@ -313,7 +313,7 @@ def without_the_logarithm(plant: Planting) -> None:
     scene=_GAUSSIAN,
 )
 def variance_without_gradient(plant: Planting) -> None:
-    def change(found: Gradients, incoming: Any, needs: Needs, *inputs: Array) -> Gradients:
+    def change(found: Any, incoming: Any, needs: Needs, *inputs: Array) -> Gradients:
         return (*found[:2], np.zeros_like(inputs[2]))
 
     plant.rule(losses.gaussian_nll_loss, with_pullback(change))
@@ -355,7 +355,7 @@ def with_stirling(plant: Planting) -> None:
     scene=_POISSON,
 )
 def without_the_exponential(plant: Planting) -> None:
-    def change(found: Gradients, incoming: Any, needs: Needs, input: Array, target: Array) -> Gradients:
+    def change(found: Any, incoming: Any, needs: Needs, input: Array, target: Array) -> Gradients:
         return (incoming * (input - target) / input.size, None)
 
     plant.rule(losses.poisson_nll_loss, with_pullback(change))

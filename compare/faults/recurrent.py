@@ -1,6 +1,7 @@
 """Mistakes in recurrent layers and cells.
 
-Each cell is written out here once, one line per value, so that a fault replaces a line; a layer is a cell at every step.
+Each cell is written out here once, a line for each value, so that a fault replaces a line; a layer is a cell at every
+step.
 """
 
 from __future__ import annotations

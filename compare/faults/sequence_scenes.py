@@ -1,4 +1,4 @@
-"""Scenes for layers of sequences: recurrent ones, tables of vectors, attention, and the losses of the latest kinds.
+"""Scenes for layers of sequences: recurrent ones, tables of vectors, attention, encoders.
 
 Both wings have these layers under one name, so each small network is written once and made by either wing.
 """
@@ -47,12 +47,14 @@ def twins(
     recipe: Recipe | None = None,
     denominator: Callable[[Any, Any], float] | None = None,
 ) -> Scene:
-    """A scene in which ``make(wing)`` and ``loss(wing)`` make both sides, for ``wing`` either ``manual`` or ``torch``."""
+    """A scene in which ``make(wing)`` and ``loss(wing)`` make both sides; ``wing`` is ``manual`` or ``torch``."""
 
     def build() -> Any:
         sides = module_pair(
-            *(partial(make, wing) for wing in (manual, torch)),
-            *(partial(loss, wing) for wing in (manual, torch)),
+            partial(make, manual),
+            partial(make, torch),
+            partial(loss, manual),
+            partial(loss, torch),
             recipe or Recipe(SGD, FALLING),
             Setting("float64", seed=5),
             denominator=denominator,
@@ -72,7 +74,7 @@ def either(write: Callable[[Any], type]) -> Callable[[Any], type]:
 
 @either
 def _reading(wing: Any) -> type:
-    class Reading(wing.nn.Module):  # type: ignore[misc, name-defined]
+    class Reading(wing.nn.Module):
         """A map of each column, a recurrent layer, the mean of its outputs, a head."""
 
         def __init__(self, layer: Any, width: int):
@@ -90,7 +92,7 @@ def _reading(wing: Any) -> type:
 
 @either
 def _stepping(wing: Any) -> type:
-    class Stepping(wing.nn.Module):  # type: ignore[misc, name-defined]
+    class Stepping(wing.nn.Module):
         """A map of each column, a cell that reads one column after the other, a head on the last state."""
 
         def __init__(self, cell: Any):
@@ -149,7 +151,7 @@ def by_cell(kind: str) -> Scene:
 
 @either
 def looking_up(wing: Any) -> type:
-    class LookingUp(wing.nn.Module):  # type: ignore[misc, name-defined]
+    class LookingUp(wing.nn.Module):
         """A vector for each token, an activation, a score for each next token."""
 
         def __init__(self, **options: Any):
@@ -195,7 +197,7 @@ def bags(mode: str = "mean") -> Scene:
 
 @either
 def _attending(wing: Any) -> type:
-    class Attending(wing.nn.Module):  # type: ignore[misc, name-defined]
+    class Attending(wing.nn.Module):
         """A map of each column, attention of all columns to those that are not blank, their mean, a head."""
 
         def __init__(self, attention: Any):
@@ -215,7 +217,7 @@ def _attending(wing: Any) -> type:
 
 @either
 def _to_itself(wing: Any) -> type:
-    class ToItself(wing.nn.MultiheadAttention):  # type: ignore[misc, name-defined]
+    class ToItself(wing.nn.MultiheadAttention):
         """Self-attention with the places that are to be left out as its second input."""
 
         def forward(self, input: Any, blank: Any) -> Any:
@@ -226,7 +228,7 @@ def _to_itself(wing: Any) -> type:
 
 @either
 def _encoding(wing: Any) -> type:
-    class Encoding(wing.nn.TransformerEncoderLayer):  # type: ignore[misc, name-defined]
+    class Encoding(wing.nn.TransformerEncoderLayer):
         """A layer of an encoder with the places that are to be left out as its second input."""
 
         def forward(self, input: Any, blank: Any) -> Any:

@@ -20,7 +20,7 @@ _MOST_ALIKE = 6
 
 
 def confused(site: Site, around: Around) -> Iterator[Mutation]:
-    """Another parameter of the same shape; the two shares of a mixture exchanged; axes reshaped that are to be moved."""
+    """Another parameter of the same shape; the shares of a mixture exchanged; axes reshaped that are to be moved."""
     for slot in site.slots:
         tensor = site.tensor(slot)
         name = around.parameter(tensor)
@@ -47,7 +47,8 @@ def _shares(site: Site, around: Around) -> Iterator[Mutation]:
     if len(makers) != 2 or any(maker is None or maker.name != "mul" or len(maker.slots) != 2 for maker in makers):
         return
     first, second = makers
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     for one, other in ((first, second), (second, first)):
         for slot, twin in itertools.product(one.slots, other.slots):
             maker = around.sites.maker(one.tensor(slot))

@@ -100,13 +100,14 @@ def _triplet_margin(given: Given) -> Tensor:
 
 def bags_of(given: Given) -> tuple[Tensor, Tensor, int]:
     """The entries of all bags in a row, the bag of each, and how many bags there are."""
-    entries, offsets = given["input"], given.get("offsets")
+    entries = given["input"]
     if given.get("include_last_offset"):
         raise NotImplementedError
     with torch.no_grad():
         if entries.ndim == 2:
             count, size = entries.shape
             return entries.reshape(-1), torch.arange(count).repeat_interleave(size), count
+        offsets = given["offsets"]
         ends = torch.cat([offsets[1:], torch.tensor([len(entries)], dtype=offsets.dtype)])
         return entries, torch.arange(len(offsets)).repeat_interleave(ends - offsets), len(offsets)
 

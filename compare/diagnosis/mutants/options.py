@@ -144,7 +144,7 @@ def _spelling(site: Site) -> Iterator[Mutation]:
             (
                 "once",
                 "sum instead of mean",
-                "the rows, divided by their lengths, are added up",
+                "the rows' means are added up",
                 lambda x: (x / divisors).sum(),
             ),
             (
