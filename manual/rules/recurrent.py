@@ -282,8 +282,9 @@ def lstm_layer(
     ``δh_{t-1} = g_{t-1} + W_hhᵀ δa``. ``dL/dW_hr = Σ_t δh_t m_tᵀ``; the rest follows from ``δa`` as in
     :func:`rnn_layer`.
 
-    Source: Hochreiter and Schmidhuber, "Long Short-Term Memory" (1997); the forget gate is of Gers, Schmidhuber and
-    Cummins, "Learning to Forget" (2000); the projection of Sak, Senior and Beaufays (2014), section 2.
+    Source: Hochreiter and Schmidhuber, "Long Short-Term Memory" (1997); the forget gate: Gers, Schmidhuber and Cummins,
+    "Learning to Forget" (2000); the projection: Sak, Senior and Beaufays, "Long Short-Term Memory Based Recurrent
+    Neural Network Architectures for Large Vocabulary Speech Recognition" (2014), section 2.
 
     Convention: there are no peepholes, the gates do not see the cell; ``δc`` is not truncated, where the first paper
     cut it; both as in torch.
