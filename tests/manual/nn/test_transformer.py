@@ -47,10 +47,10 @@ def test_encoder_layer(options, dtype):
     for mode in (True, False):
         mine.train(mode)
         theirs.train(mode)
-        agree(mine, theirs, x, dtype=dtype, factor=16)
-        agree(mine, theirs, x, square, src_padding, dtype=dtype, factor=16)
-        agree(mine, theirs, x, src_mask=random(S, S, seed=3), dtype=dtype, factor=16)
-        agree(mine, theirs, src[:, 0].copy(), square, src_padding[0], dtype=dtype, factor=16)
+        agree(mine, theirs, x, dtype=dtype)
+        agree(mine, theirs, x, square, src_padding, dtype=dtype)
+        agree(mine, theirs, x, src_mask=random(S, S, seed=3), dtype=dtype)
+        agree(mine, theirs, src[:, 0].copy(), square, src_padding[0], dtype=dtype)
     assert repr(mine) == repr(theirs)
 
 
@@ -62,8 +62,8 @@ def test_decoder_layer(options, dtype):
     for mode in (True, False):
         mine.train(mode)
         theirs.train(mode)
-        agree(mine, theirs, x, memory, dtype=dtype, factor=16)
-        agree(mine, theirs, x, memory, causal, hiding, tgt_padding, src_padding, dtype=dtype, factor=16)
+        agree(mine, theirs, x, memory, dtype=dtype)
+        agree(mine, theirs, x, memory, causal, hiding, tgt_padding, src_padding, dtype=dtype)
         agree(
             mine,
             theirs,
@@ -74,9 +74,8 @@ def test_decoder_layer(options, dtype):
             tgt_padding[0],
             src_padding[0],
             dtype=dtype,
-            factor=16,
         )
-        agree(mine, theirs, x, x, memory_mask=random(T, T, seed=3), dtype=dtype, factor=16)
+        agree(mine, theirs, x, x, memory_mask=random(T, T, seed=3), dtype=dtype)
     assert repr(mine) == repr(theirs)
 
 
@@ -86,22 +85,22 @@ def test_an_activation_may_be_a_function_or_a_module(name, activation):
     inputs = [tgt, src] if "Decoder" in name else [src]
     mine, theirs = pair(name, D, H, **SMALL)
     mine.activation, theirs.activation = getattr(functional, activation), getattr(F, activation)
-    agree(mine, theirs, *inputs, factor=16)
+    agree(mine, theirs, *inputs)
     module = {"tanh": "Tanh", "silu": "SiLU", "gelu": "GELU"}[activation]
     mine = getattr(nn, name)(D, H, 7, 0.0, getattr(nn, module)()).double()
     theirs = getattr(torch.nn, name)(D, H, 7, 0.0, getattr(torch.nn, module)()).double()
     mine.load_state_dict({key: value.numpy() for key, value in theirs.state_dict().items()})
-    agree(mine, theirs, *inputs, factor=16)
+    agree(mine, theirs, *inputs)
     assert repr(mine) == repr(theirs)
 
 
 def test_a_causal_hint_replaces_the_mask():
     mine, theirs = pair("TransformerEncoderLayer", D, H, **SMALL)
-    plain = agree(mine, theirs, src, square, factor=16)[0].data
-    hinted = agree(mine, theirs, src, square, is_causal=True, factor=16)[0].data
+    plain = agree(mine, theirs, src, square)[0].data
+    hinted = agree(mine, theirs, src, square, is_causal=True)[0].data
     assert not np.array_equal(plain, hinted)
     mine, theirs = pair("TransformerDecoderLayer", D, H, **SMALL)
-    agree(mine, theirs, tgt, src, causal, hiding, tgt_is_causal=True, memory_is_causal=True, factor=16)
+    agree(mine, theirs, tgt, src, causal, hiding, tgt_is_causal=True, memory_is_causal=True)
 
 
 def test_a_place_that_sees_nothing_gets_nothing():
@@ -111,7 +110,7 @@ def test_a_place_that_sees_nothing_gets_nothing():
     for mode in (True, False):
         mine.train(mode)
         theirs.train(mode)
-        assert np.isfinite(agree(mine, theirs, src, src_key_padding_mask=unseen, factor=16)[0].data).all()
+        assert np.isfinite(agree(mine, theirs, src, src_key_padding_mask=unseen)[0].data).all()
 
 
 # -- stacks ----------------------------------------------------------------------------------------------------------------
@@ -142,11 +141,11 @@ def test_encoder(options, norm):
     for mode in (True, False):
         mine.train(mode)
         theirs.train(mode)
-        agree(mine, theirs, x, factor=64)
-        agree(mine, theirs, x, square, src_padding, factor=64)
-        agree(mine, theirs, x, np.triu(np.ones((S, S), dtype=bool), 1), factor=64)  # torch finds out that it is causal
-        agree(mine, theirs, x, square, is_causal=True, factor=64)
-        agree(mine, theirs, x, square, is_causal=False, factor=64)
+        agree(mine, theirs, x)
+        agree(mine, theirs, x, square, src_padding)
+        agree(mine, theirs, x, np.triu(np.ones((S, S), dtype=bool), 1))  # torch finds out that it is causal
+        agree(mine, theirs, x, square, is_causal=True)
+        agree(mine, theirs, x, square, is_causal=False)
 
 
 @pytest.mark.parametrize("norm", [False, True])
@@ -157,10 +156,10 @@ def test_decoder(options, norm):
     for mode in (True, False):
         mine.train(mode)
         theirs.train(mode)
-        agree(mine, theirs, x, memory, factor=64)
-        agree(mine, theirs, x, memory, causal, hiding, tgt_padding, src_padding, factor=64)
-        agree(mine, theirs, x, memory, causal, hiding, factor=64)  # torch finds out that it is causal
-        agree(mine, theirs, x, memory, causal, hiding, tgt_is_causal=True, memory_is_causal=True, factor=64)
+        agree(mine, theirs, x, memory)
+        agree(mine, theirs, x, memory, causal, hiding, tgt_padding, src_padding)
+        agree(mine, theirs, x, memory, causal, hiding)  # torch finds out that it is causal
+        agree(mine, theirs, x, memory, causal, hiding, tgt_is_causal=True, memory_is_causal=True)
 
 
 def test_layers_of_a_stack_are_copies_that_start_alike():
@@ -203,8 +202,8 @@ def test_transformer(options, dtype):
     for mode in (True, False):
         mine.train(mode)
         theirs.train(mode)
-        agree(mine, theirs, source, target, dtype=dtype, factor=128)
-        agree(mine, theirs, source, target, **masks, **pads, dtype=dtype, factor=128)
+        agree(mine, theirs, source, target, dtype=dtype)
+        agree(mine, theirs, source, target, **masks, **pads, dtype=dtype)
         agree(
             mine,
             theirs,
@@ -215,9 +214,8 @@ def test_transformer(options, dtype):
             tgt_is_causal=True,
             memory_is_causal=True,
             dtype=dtype,
-            factor=128,
         )
-        agree(mine, theirs, src[:, 0].copy(), tgt[:, 0].copy(), **masks, **single, dtype=dtype, factor=128)
+        agree(mine, theirs, src[:, 0].copy(), tgt[:, 0].copy(), **masks, **single, dtype=dtype)
 
 
 def test_an_encoder_and_a_decoder_of_ones_own():
@@ -283,5 +281,5 @@ def test_what_torch_refuses_is_refused_alike(call):
 def test_masks_of_two_kinds_are_warned_of_once():
     mine, theirs = pair("TransformerEncoderLayer", D, H, **SMALL)
     with pytest.warns(UserWarning, match="mismatched src_key_padding_mask and src_mask is deprecated") as warned:
-        agree(mine, theirs, src, square, random(N, S, seed=4), factor=16)
+        agree(mine, theirs, src, square, random(N, S, seed=4))
     assert len(warned) == 2  # one of each wing
