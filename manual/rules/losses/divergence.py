@@ -42,7 +42,8 @@ def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: 
     else:
         probability = target
         log_of_target = np.zeros_like(target)
-        np.log(target, out=log_of_target, where=target != 0)
+        with np.errstate(invalid="ignore"):  # what is below 0 has no logarithm, and its term is nan, as in torch
+            np.log(target, out=log_of_target, where=target != 0)
     terms = log_of_target - input
     terms *= probability
     if reduction == "mean":

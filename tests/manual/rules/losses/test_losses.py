@@ -279,6 +279,13 @@ def test_impossible_outcomes_in_kl_div():
     against_torch("kl_div", [x], [t], reduction="none")
 
 
+def test_a_target_below_zero_is_silently_not_a_number_in_kl_div():
+    x, t = np.array([-1.0, -2.0, -0.5]), np.array([-0.1, 0.3, 1.0])
+    for reduction in ("none", "sum"):
+        against_torch("kl_div", [x], [t], reduction=reduction)
+    assert np.isnan(functional.kl_div(x, t, reduction="none").data).tolist() == [True, False, False]
+
+
 def test_kl_div_warns_that_its_mean_is_not_the_mean_over_rows():
     with pytest.warns(UserWarning, match="batchmean"):
         functional.kl_div(scores, distributions)
