@@ -73,10 +73,8 @@ def cosine_similarity(x1: Any, x2: Any, *, dim: int = 1, eps: float = 1e-8) -> t
     Backward: ``dc = Σ u2 dx1 / m1 - c dm1 / m1``, and ``dm1 = Σ x1 dx1 / ||x1||``, so the slope in ``x1`` is
     ``(u2 - c x1 / ||x1||) / m1``: what is left of ``u2`` beside the direction of ``x1``. The same for ``x2``.
 
-    Source: the quotient rule; the two norms are clamped each for itself.
-
-    Convention: as in torch, the gradient does not see the clamp: ``dm`` is that of the norm even where ``m = eps``, and
-    0 where the norm is 0.
+    Convention: as in torch, each norm is clamped for itself, and the gradient does not see the clamp: ``dm`` is that of
+    the norm even where ``m = eps``, and 0 where the norm is 0.
 
     Raises
     ------

@@ -4,7 +4,9 @@ The numbers are held in ``tests/manual/rules``.
 """
 
 import inspect
+import re
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,8 +64,14 @@ CALLS = {  # each is written once, and runs on either wing
     "pairwise_distance": lambda t, i, m, s: s.pairwise_distance(t, t * t, keepdim=True),
     "running": lambda t, i, m, s: s.cumsum(input=t, dim=1) + s.cummax(t, 0)[0] + s.cumprod(t, 1) + s.cummin(t, 1)[0],
     "chosen": lambda t, i, m, s: s.sort(t)[0][:, :2] + s.topk(t, 2)[0] + s.kthvalue(t, 3)[0][:, None],
+    "ordered": lambda t, i, m, s: s.gather(s.logcumsumexp(t, 1), 1, s.argsort(t, dim=1)) + s.kron(t[:, :1], t[:1, :1]),
+    "laid out": lambda t, i, m, s: s.diagonal(t, 1) + s.diag(t)[:1] * s.index_add(t, 1, i[0, :2], t[:, :2])[:1, 0],
     "placed": lambda t, i, m, s: s.scatter(t, 0, i, t[1:]) + s.masked_scatter(t, m, t) + s.scatter(t, 0, i, value=2.0),
 }  # fmt: skip
+
+
+OPS = {word for word in re.findall(r"\bs\.(\w+)\(", Path(__file__).read_text()) if word in manual.ops.__all__}
+"""The ops that are called above as functions."""
 
 
 class _Torch:
@@ -190,8 +198,6 @@ def test_distances_of_many_near_vectors_do_not_cancel():
 
 
 def test_blocks_of_rows_change_nothing(monkeypatch):
-    from manual.rules import distance  # noqa: F401 (the module, whose name in the package is not shadowed)
-
     u, v = random(2, 9, 3), random(7, 3, seed=2)
     whole, whole_pullback = rules.cdist(u, v, p=3.0)
     incoming = random(2, 9, 7, seed=4)

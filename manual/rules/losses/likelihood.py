@@ -32,7 +32,7 @@ def gaussian_nll_loss(
     Derivation: ``dl/dx = d / v = -dl/dt`` and ``dl/dv = (1 - d² / v) / (2 v)``: the variance grows where the squared
     error is larger than it, and is best where both are equal.
 
-    Source: Nix and Weigend, Estimating the mean and variance of the target probability distribution (1994), eq. 3.
+    Source: Nix and Weigend, Estimating the mean and variance of the target probability distribution (1994).
 
     Convention: the clamp at ``eps`` is not part of the graph, as in torch: a variance below ``eps`` gets the gradient
     that a variance of ``eps`` has, and not 0.

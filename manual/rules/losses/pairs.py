@@ -181,7 +181,7 @@ def triplet_margin_loss(
     and the shares of a vector add up.
 
     Source: Balntas et al., Learning local feature descriptors with triplets and shallow convolutional neural networks
-    (2016), section 2; the swap is their "anchor swap".
+    (2016); the swap is their "anchor swap".
 
     Convention: at ``v = 0`` the slope is that of ``v``; of two equal distances in the swap each gets half. As torch.
 
