@@ -40,6 +40,13 @@ def leaves(value: Any, label: str) -> Iterator[tuple[str, Tensor]]:
             yield from leaves(item, f"{label}.{key}")
 
 
+def _aliased(value: Any) -> Any:
+    """Aliases of a tuple's or list's tensors that have a gradient, so that only what arrives from outside is seen."""
+    if isinstance(value, Tensor):
+        return value.view_as(value) if value.requires_grad and torch.is_grad_enabled() else value
+    return type(value)(map(_aliased, value)) if type(value) in (tuple, list) else value
+
+
 class Recorder:
     """Watches a tree of modules.
 
@@ -135,14 +142,18 @@ class Recorder:
             self._hand_out("input", name, call, path, tensor)
         return value
 
-    def _after(self, name: str) -> Callable[..., None]:
-        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+    def _after(self, name: str) -> Callable[..., Any]:
+        def after(module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
             call = self._calls.get(name, 0)
             self._calls[name] = call + 1
+            several = type(output) in (tuple, list)
+            if several:  # one may be made of another: the cell state of an LSTM has a use inside the module too
+                output = _aliased(output)
             for label, tensor in leaves(output, "output"):
                 self._hand_out("output", name, call, label, tensor)
                 if tensor.requires_grad and torch.is_grad_enabled():
                     self._watch("output_gradient", name, call, label, tensor)
+            return output if several else None
 
         return after
 

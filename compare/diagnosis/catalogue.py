@@ -35,6 +35,8 @@ CAUSES = {
     # -- forward formulas --------------------------------------------------------------------------------------------
     "wrong function": "another function stands where this one belongs",
     "approximation": "an approximate formula stands for the exact one, or the exact for the approximate (tanh for erf)",
+    "other option": "an option has another value or is not heeded: a margin, a blank index, logarithms for numbers",
+    "other order": "two operations come in the other order: a gate before a product, a norm before a sum",
     "applied twice": "a function is applied to what it has already been applied to",
     "left out": "an operation of the forward pass is left out",
     "scale left out": "a scale such as 1/sqrt(d) is missing, or taken of another size",

@@ -150,8 +150,12 @@ def module_pair(
     setting: Setting,
     *,
     initial: Mapping[str, np.ndarray] | None = None,
+    denominator: Callable[[Any, Any], float] | None = None,
 ) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """Factories of a ``manual.nn`` model and its ``torch.nn`` twin; the manual side copies PyTorch's initial values."""
+    """Factories of a ``manual.nn`` model and its ``torch.nn`` twin; the manual side copies PyTorch's initial values.
+
+    ``denominator`` is that of ``torch_ref.training.Side``, for a loss that is none of torch's own.
+    """
     recipe = recipe.under(setting)
     dtype = getattr(torch, setting.dtype)
 
@@ -166,7 +170,9 @@ def module_pair(
         module = twin()
         optimizer = recipe.make_optimizer(torch, module.parameters())
         scheduler = recipe.make_scheduler(torch, optimizer)
-        return torch_ref.training.Side(module, optimizer, torch_loss(), scheduler, recipe.make_clip(torch))
+        return torch_ref.training.Side(
+            module, optimizer, torch_loss(), scheduler, recipe.make_clip(torch), denominator=denominator
+        )
 
     def actual() -> Any:
         module = make_manual().to(setting.numpy_dtype)

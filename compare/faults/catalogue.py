@@ -19,10 +19,14 @@ from compare.faults import (
     losses,
     modules,
     normalising,
+    objectives,
     parameters,
     penalties,
     pooling,
+    recurrent,
     schedules,
+    sequence_controls,
+    sequences,
     step_controls,
 )
 from compare.faults.fault import Control, Fault
@@ -32,12 +36,15 @@ __all__ = ["CONTROLS", "FAULTS"]
 _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
     *(convolving, normalising, pooling),
+    *(recurrent, sequences, objectives),
     *(accumulation, clipping, descent, adam, parameters, schedules),
 )
+
+_REWRITES = (controls, layer_controls, sequence_controls, step_controls)
 
 FAULTS: dict[str, Fault] = {fault.name: fault for fault in chain.from_iterable(place.FAULTS for place in _PLACES)}
 """In the order of a course: models, losses, layers, accumulation, clipping, optimizers, schedules."""
 
 CONTROLS: dict[str, Control] = {
-    control.name: control for control in (*controls.CONTROLS, *layer_controls.CONTROLS, *step_controls.CONTROLS)
+    control.name: control for control in chain.from_iterable(place.CONTROLS for place in _REWRITES)
 }

@@ -254,16 +254,16 @@ def as_scale_and_shift(plant: Planting) -> None:
     scenes.tagger(),
 )
 def lookup_as_a_product(plant: Planting) -> None:
-    def wrong(right: Any, weight: Array, *, index: Array, padding_idx: Any) -> Any:
-        picked = np.eye(len(weight))[index]
+    def wrong(right: Any, weight: Array, *, indices: Array, padding_idx: Any, **options: Any) -> Any:
+        picked = np.eye(len(weight))[indices]
         counted = np.arange(len(weight)) != padding_idx
 
-        def lookup_pullback(incoming: Array, needs: Needs) -> Any:
+        def embedding_pullback(incoming: Array, needs: Needs) -> Any:
             return (np.einsum("npt,npw->tw", picked, incoming) * counted[:, None],)
 
-        return picked @ weight, lookup_pullback
+        return picked @ weight, embedding_pullback
 
-    plant.rule(models.lookup, wrong)
+    plant.rule(rules.embedding, wrong)
 
 
 @CONTROLS.add(

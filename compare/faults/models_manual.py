@@ -17,7 +17,6 @@ __all__ = [
     "Attention",
     "BatchNorm1d",
     "BatchNormed",
-    "Embedding",
     "LayerNorm",
     "Normed",
     "OfTwoEnds",
@@ -28,37 +27,10 @@ __all__ = [
     "Tagger",
     "WeightNormed",
     "layer_norm",
-    "lookup",
 ]
 
 
-# -- lookup ------------------------------------------------------------------------------------------------------------
-
-
-def lookup(weight: Array, *, index: Array, padding_idx: int | None = None) -> tuple[Array, Pullback]:
-    """Pick a row for each index; a row picked several times gets the sum, that of the padding index gets nothing."""
-
-    def lookup_pullback(incoming: Array, needs: Needs) -> Gradients:
-        gradient = np.zeros_like(weight)
-        np.add.at(gradient, index, incoming)
-        if padding_idx is not None:
-            gradient[padding_idx] = 0
-        return (gradient,)
-
-    return weight[index], lookup_pullback
-
-
-class Embedding(nn.Module):
-    """A table of vectors, one for each token."""
-
-    def __init__(self, num_embeddings: int, embedding_dim: int, padding_idx: int | None = None):
-        super().__init__()
-        self.padding_idx = padding_idx
-        self.weight = nn.Parameter(np.zeros((num_embeddings, embedding_dim), np.float32))
-
-    def forward(self, input: Tensor) -> Tensor:
-        result: Tensor = apply(lookup, self.weight, index=input.data, padding_idx=self.padding_idx)
-        return result
+# -- tokens ------------------------------------------------------------------------------------------------------------
 
 
 class Positions(nn.Module):
@@ -77,7 +49,7 @@ class Tagger(nn.Module):
 
     def __init__(self, tokens: int, length: int, width: int, tied: bool = False):
         super().__init__()
-        self.tokens = Embedding(tokens, width, padding_idx=None if tied else 0)
+        self.tokens = nn.Embedding(tokens, width, padding_idx=None if tied else 0)
         self.places = Positions(length, width)
         self.act = nn.Tanh()
         if not tied:

@@ -37,7 +37,7 @@ _BATCH_NORM = scenes.batch_norm()
     source="pytorch/pytorch#26302",
 )
 def padding_learnt(plant: Planting) -> None:
-    plant.rule(models.lookup, lambda right, weight, **options: right(weight, **{**options, "padding_idx": None}))
+    plant.rule(rules.embedding, lambda right, weight, **options: right(weight, **{**options, "padding_idx": None}))
 
 
 @FAULTS.add(
@@ -49,16 +49,16 @@ def padding_learnt(plant: Planting) -> None:
     scene=_TOKENS,
 )
 def repeated_overwritten(plant: Planting) -> None:
-    def wrong(right: Any, weight: Array, *, index: Array, padding_idx: Any) -> Any:
-        def lookup_pullback(incoming: Array, needs: Needs) -> Gradients:
+    def wrong(right: Any, weight: Array, *, indices: Array, padding_idx: Any, **options: Any) -> Any:
+        def embedding_pullback(incoming: Array, needs: Needs) -> Gradients:
             gradient = np.zeros_like(weight)
-            gradient[index] = incoming
+            gradient[indices] = incoming
             gradient[padding_idx] = 0
             return (gradient,)
 
-        return weight[index], lookup_pullback
+        return weight[indices], embedding_pullback
 
-    plant.rule(models.lookup, wrong)
+    plant.rule(rules.embedding, wrong)
 
 
 @FAULTS.add(
@@ -72,7 +72,7 @@ def repeated_overwritten(plant: Planting) -> None:
     source="entrenar#314",
 )
 def tied_keeps_one(plant: Planting) -> None:
-    plant.rule(models.lookup, lambda right, weight, **options: (right(weight, **options)[0], _no_gradient))
+    plant.rule(rules.embedding, lambda right, weight, **options: (right(weight, **options)[0], _no_gradient))
 
 
 def _no_gradient(incoming: Any, needs: Needs) -> Gradients:

@@ -150,6 +150,11 @@ class Around:
         ones = int((tensor == 1).sum())
         return 0 < ones < tensor.numel() and ones + int((tensor == 0).sum()) == tensor.numel()
 
+    @staticmethod
+    def are_counts(tensor: Tensor) -> bool:
+        """Whether a fixed tensor says how many of something there are, in each place."""
+        return bool(not tensor.requires_grad and ((tensor >= 1) & (tensor == tensor.round())).all())
+
     def is_variance(self, site: Site) -> bool:
         """Whether a site averages the squares of what was centred, or divides their sum."""
         if not site.slots:

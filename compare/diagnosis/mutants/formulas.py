@@ -17,6 +17,7 @@ from torch import Tensor
 
 from compare.diagnosis.mutants.arguments import axes_of, bound
 from compare.diagnosis.mutants.laying import LAYING
+from compare.diagnosis.mutants.objectives import OBJECTIVES
 from compare.diagnosis.mutants.recurrent import RECURRENT
 
 __all__ = ["FORMULAS", "counted_and_weights", "formula_of"]
@@ -314,6 +315,7 @@ FORMULAS: dict[str, Callable[[Given], Tensor]] = {
     "kl_div": _divergence,
     "scaled_dot_product_attention": _attention,
     **LAYING,
+    **OBJECTIVES,
 }
 """Fused ops by name; each takes its arguments by name."""
 

@@ -68,15 +68,18 @@ def gathered(site: Site, around: Around) -> Iterator[Mutation]:
                 formula,
             )
 
-        def averaged(g: Tensor, i: Any, y: Tensor, d: Any) -> dict[Slot, Tensor]:
-            counts = torch.bincount(rows, minlength=table.shape[0]).clamp(min=1)
-            return {slot: d[slot] / counts.reshape(-1, *(1,) * (table.ndim - 1)).to(table.dtype)}
+        by_frequency = bool(bound(name, site.args, site.kwargs).get("scale_grad_by_freq")) and name == "embedding"
+
+        def otherwise(g: Tensor, i: Any, y: Tensor, d: Any) -> dict[Slot, Tensor]:
+            counts = torch.bincount(rows, minlength=table.shape[0]).clamp(min=1).to(table.dtype)
+            factor = (counts if by_frequency else 1 / counts).reshape(-1, *(1,) * (table.ndim - 1))
+            return {slot: d[slot] * factor}
 
         yield Mutation(
             "averaged",
-            "mean instead of sum",
-            "a row's gradient is divided by how often the row was looked up",
-            with_pullback(averaged),
+            "sum instead of mean" if by_frequency else "mean instead of sum",
+            f"a row's gradient is {'not ' if by_frequency else ''}divided by how often the row was looked up",
+            with_pullback(otherwise),
             2,
             formula,
         )

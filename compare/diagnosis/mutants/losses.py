@@ -206,6 +206,19 @@ def _of_classes(site: Site, given: dict[str, Any]) -> Iterator[Mutation]:
                 _with(target=(target + shift) % x.shape[axis]),
                 4,
             )
+        if x.ndim > 2:
+            yield Mutation(
+                "flattened",
+                "permuted",
+                "the scores are flattened to rows of classes as they lie, without moving the classes last",
+                lambda call: call.func(
+                    call.args[0].reshape(-1, call.args[0].shape[1]),
+                    call.args[1].reshape(-1),
+                    *call.args[2:],
+                    **call.kwargs,
+                ),
+                3,
+            )
     ignored = given.get("ignore_index", -100)
     if not target.is_floating_point() and bool((target == ignored).any()):
         yield from _ignored(given, ignored, axis)

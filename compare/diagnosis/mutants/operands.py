@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from compare.diagnosis.mutants.arguments import bound, is_square
+from compare.diagnosis.mutants.arguments import bound, is_square, scalar_of
 from compare.diagnosis.mutants.around import AFFINE, Around
 from compare.diagnosis.mutants.derivatives import DIFFERENTIATED, FORMULA_OF
 from compare.diagnosis.mutants.mutation import Mutation, holding, with_pullback
@@ -32,7 +32,7 @@ _FACTORS: dict[str, tuple[str, str]] = {
 def bilinear(site: Site, around: Around) -> Iterator[Mutation]:
     """What a pullback of a product may have multiplied by."""
     if site.name in ("div", "rdiv"):
-        yield from _quotient(site)
+        yield from _quotient(site, around)
         return
     for slot in _spread_slots(site):
         yield from _with_gradient(site, around, slot)
@@ -255,6 +255,13 @@ def _meaning(site: Site, around: Around, source: Site, mine: str, what: str) -> 
     if beyond is source:
         says = f"the gradient of {mine} is computed from {what}: the derivative of {beyond.name} is left out"
         return "derivative left out", says
+    if (
+        source.name in ("mul", "div")
+        and scalar_of(source.args) is not None
+        and any(source is user for user in around.consumers(site))
+    ):
+        says = f"the gradient of {mine} in {site.name} leaves out the scale {scalar_of(source.args):.6g} that follows"
+        return "scale left out", says
     return "wrong operand", f"the gradient of {mine} in {site.name} is computed from {what}"
 
 
@@ -334,7 +341,7 @@ def _turned(site: Site, around: Around, slot: Slot, other: Slot) -> Iterator[Mut
         )
 
 
-def _quotient(site: Site) -> Iterator[Mutation]:
+def _quotient(site: Site, around: Around) -> Iterator[Mutation]:
     """``a / b``: what the gradient of the denominator, and of the numerator, may have lost."""
     if site.name == "rdiv" or len(site.slots) != 2:
         return
@@ -353,6 +360,8 @@ def _quotient(site: Site) -> Iterator[Mutation]:
     for slot, key, cause, words, gradient in wrong:
         if site.tensor(slot).requires_grad:
             part = "denominator" if slot is bottom else "numerator"
+            if key == "a not divided" and around.are_counts(site.tensor(bottom)):
+                cause = "sum instead of mean"
             yield Mutation(
                 key,
                 cause,

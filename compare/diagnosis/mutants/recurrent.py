@@ -50,22 +50,29 @@ def _layers(cell: Callable[..., State], width: int) -> Callable[..., Any]:
 
     def run(x: Tensor, hx: Any, weights: Any, *options: Any) -> Any:
         biases, layers, dropout, training, bidirectional, batch_first = options
-        if bidirectional or (dropout and training) or not isinstance(weights, (list, tuple)):
+        if (dropout and training) or not isinstance(weights, (list, tuple)):
             raise NotImplementedError
         start = hx if width == 2 else (hx,)
-        each = 4 if biases else 2
-        if len(weights) != each * layers:
+        each, directions = (4 if biases else 2), (2 if bidirectional else 1)
+        if len(weights) != each * layers * directions:
             raise NotImplementedError  # projections
-        steps = list(x.unbind(1 if batch_first else 0))
+        axis = 1 if batch_first else 0
         last: list[list[Tensor]] = [[] for _ in range(width)]
         for layer in range(layers):
-            state: Any = tuple(value[layer] for value in start) if width == 2 else start[0][layer]
-            for time, value in enumerate(steps):
-                state = cell(value, state, *weights[each * layer : each * (layer + 1)])
-                steps[time] = state[0] if width == 2 else state
-            for kept, value in zip(last, state if width == 2 else (state,), strict=True):
-                kept.append(value)
-        return torch.stack(steps, 1 if batch_first else 0), *(torch.stack(kept) for kept in last)
+            outputs = []
+            for place in range(layer * directions, (layer + 1) * directions):
+                state: Any = tuple(value[place] for value in start) if width == 2 else start[0][place]
+                turned = place % directions == 1
+                read, steps = (x.flip(axis) if turned else x), []
+                for value in read.unbind(axis):
+                    state = cell(value, state, *weights[each * place : each * (place + 1)])
+                    steps.append(state[0] if width == 2 else state)
+                output = torch.stack(steps, axis)
+                outputs.append(output.flip(axis) if turned else output)
+                for kept, value in zip(last, state if width == 2 else (state,), strict=True):
+                    kept.append(value)
+            x = torch.cat(outputs, -1) if bidirectional else outputs[0]
+        return x, *(torch.stack(kept) for kept in last)
 
     return run
 

@@ -12,6 +12,7 @@ from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.mutants.arithmetic import arithmetic
 from compare.diagnosis.mutants.around import Around
 from compare.diagnosis.mutants.channels import by_channel, by_channel_back
+from compare.diagnosis.mutants.confusion import confused, reordered
 from compare.diagnosis.mutants.derivatives import local
 from compare.diagnosis.mutants.edges import Edge, Item, edges_of, gathered_edges, measured, outermost
 from compare.diagnosis.mutants.functions import unary
@@ -23,6 +24,7 @@ from compare.diagnosis.mutants.losses import losses
 from compare.diagnosis.mutants.masks import masked
 from compare.diagnosis.mutants.mutation import Mutation, backward_only
 from compare.diagnosis.mutants.operands import bilinear
+from compare.diagnosis.mutants.options import options
 from compare.diagnosis.mutants.penalty import Penalties
 from compare.diagnosis.mutants.reductions import over_axes
 from compare.diagnosis.mutants.replay import LOSS, Bench
@@ -36,7 +38,7 @@ from compare.threads import threads
 
 __all__ = ["BUDGET", "search"]
 
-BUDGET = 2.0
+BUDGET = 5.0
 """Seconds of this thread's own time after which no further candidate is tried."""
 
 _GRADIENTS = frozenset({"backward", "deposit", "accumulated"})
@@ -44,7 +46,20 @@ _LOOP = 2  # a call that a loop makes more often than this is changed in all its
 
 Generator = Callable[[Site, Around], Iterable[Mutation]]
 _FORWARD: tuple[Generator, ...] = (
-    *(losses, unary, arithmetic, over_axes, products, masked, arranged, windowed, by_channel),
+    *(
+        losses,
+        options,
+        unary,
+        arithmetic,
+        over_axes,
+        products,
+        masked,
+        arranged,
+        windowed,
+        by_channel,
+        confused,
+        reordered,
+    ),
 )
 _BACKWARD: tuple[Generator, ...] = (
     *(kinks, gathered, statistics, local, bilinear, spread, assigned, windowed_back, by_channel_back),
