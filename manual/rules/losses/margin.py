@@ -159,7 +159,7 @@ def multi_margin_loss(
         if weight.shape != (classes,):
             raise RuntimeError(f"inconsistent weight size, expected {classes} but got {list(weight.shape)}")
         factor = weight.astype(input.dtype, copy=False)[labels] * factor
-    slack = np.fmax(scores - scores[where][:, None] + margin, 0)
+    slack = np.fmax(margin - scores[where][:, None] + scores, 0)
     slack[where] = 0
     terms = np.add.reduce(slack if p == 1 else slack * slack, axis=1)
     terms *= factor
