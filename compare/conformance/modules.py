@@ -251,7 +251,8 @@ class _Manual:
         entering: dict[str, Any] = {}
         inputs = _mine_entered(self.inputs, sample.inputs, "input", entering)
         keywords = _mine_entered(self.keywords, sample.keywords, "input", entering)
-        with manual.random.replaying(drawn):
+        with manual.random.replaying(drawn), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             output = module(*inputs, **keywords)
         outputs = dict(_mine_leaves(output, "output"))
         roots = {label: tensor for label, tensor in outputs.items() if tensor.requires_grad and label in incoming}
