@@ -143,7 +143,7 @@ CASES = [
             ("patches_overwritten", "overlapping patches assign the input's gradient", {"overwritten instead of added"}),
             ("relu_forgotten", "the derivative of ReLU is left out", {"derivative left out"}),
             ("padded_with_the_edge", "the border is padded with its own values", {"wrong function"}),
-            ("padding_cut_on_one_side", "the padding of the gradient is cut off on one side only", set()),
+            ("padding_cut_on_one_side", "the padding of the gradient is cut off on one side only", {"other windows"}),
         ]
     ),
 ]  # fmt: skip
