@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 __all__ = ["Appeal"]
 
 RUNS = 8
+SUSPECT = 3.5
+OUT = 15.0
+"""A difference of so many floors of its row may stand out from its own element's noise; so far is out."""
 NEAR = 3.0
 """How many floors a branch may lie away; or more, since it is itself a computation with rounding of its own, if it
 explains most of the difference."""
@@ -58,6 +61,7 @@ class Appeal:
         self._drifted = drifted
         self._plain: dict[Place, np.ndarray] | None = None
         self._floors: dict[Place, Floor] | None = None
+        self._widest: dict[Place, Any] = {}  # by element: how far the runs lay from the plain one
         self._wide: dict[Place, np.ndarray] | None = None
         self._deciding = deciding()
         self._branches: list[_Branch] = []
@@ -97,7 +101,7 @@ class Appeal:
         floor = self._floors[place]
         gap = max(0.0, gap_of(actual, expected) - room)
         multiple = floor.multiple(actual, expected, gap, same_rows=True, here=True) if gap else 0.0
-        if multiple <= HEADROOM:
+        if multiple <= HEADROOM and not (multiple > SUSPECT and self._stands_out(place, actual, expected, multiple)):
             return self._agreed(before, checkpoint, multiple, floor, "drift" if self._drifted else "floor")
         if self._measured.kinks == "either":
             branches = (self._behind(checkpoint, expected), self._followed(checkpoint), self._other_branches())
@@ -156,6 +160,17 @@ class Appeal:
         )
         return Judgement(True, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
 
+    def _stands_out(self, place: Place, actual: np.ndarray, expected: np.ndarray, multiple: float) -> bool:
+        """Whether an element in a row far noisier than itself differs by much more than it moved in any run."""
+        own = self._widest.get(place)
+        if own is None or self._drifted:
+            return False
+        gaps = np.abs(np.subtract(actual, expected, dtype=np.float64))
+        noise = np.maximum(own, 2 * self._measured.eps * np.abs(np.asarray(expected, np.float64)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            out = (gaps > OUT * noise) & (gaps >= 0.999 * np.max(gaps, initial=0.0) * SUSPECT / multiple)
+        return bool(out.any())
+
     def _measure(self) -> dict[Place, Floor]:
         assert self._plain is not None
         spreads = {place: Spread(value) for place, value in self._plain.items()}
@@ -168,6 +183,7 @@ class Appeal:
             take_in(spreads, self._run(perturbing(seed, amplitude, self._deciding.made, faint, repeats=True)))
         if measured.dtype.itemsize < 8:
             take_in(spreads, measured.widened(self._state, self._micro_batches, self._deciding.made))
+        self._widest = {place: spread.widest for place, spread in spreads.items() if spread.widest is not None}
         return floors_of(spreads)
 
     def _other_branches(self) -> Iterator[_Branch]:

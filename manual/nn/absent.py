@@ -16,26 +16,12 @@ ABSENT = {
 }
 
 _IN_PLACE = "it writes to its input, which no rule here does: assign the value of {} instead"
-_INDICES = "an undocumented half of {0}: call {0} with return_indices=True"
 _KERNEL = "it is a GPU kernel for {}, which NumPy has no dtype or layout for"
 
 ABSENT_FUNCTIONS = {
     **{
         f"{name}_": _IN_PLACE.format(name)
         for name in ("celu", "elu", "hardtanh", "leaky_relu", "relu", "rrelu", "selu", "threshold")
-    },
-    **{
-        f"{name}_with_indices": _INDICES.format(name)
-        for name in (
-            "adaptive_max_pool1d",
-            "adaptive_max_pool2d",
-            "adaptive_max_pool3d",
-            "fractional_max_pool2d",
-            "fractional_max_pool3d",
-            "max_pool1d",
-            "max_pool2d",
-            "max_pool3d",
-        )
     },
     "assert_int_or_pair": "a helper by which torch checks its own arguments, of no use to a caller",
     "grouped_mm": _KERNEL.format("products of bfloat16 matrices in groups"),

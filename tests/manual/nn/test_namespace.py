@@ -30,7 +30,11 @@ FUNCTIONS = sorted(
 
 UNNAMED = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 DEPRECATED = {"size_average", "reduce"}
-OVERLOADED = {name for name in CLASSES if typing.get_overloads(getattr(torch.nn, name).__init__)}
+OVERLOADED = {
+    name
+    for name in CLASSES
+    if inspect.isfunction(made := getattr(torch.nn, name).__init__) and typing.get_overloads(made)
+}
 
 
 def of_2_13():
