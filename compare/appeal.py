@@ -36,8 +36,9 @@ __all__ = ["Appeal"]
 
 RUNS = 8
 SUSPECT = 3.5
+"""From so many floors of its row on, an element is also held to its own noise."""
 OUT = 15.0
-"""A difference of so many floors of its row may stand out from its own element's noise; so far is out."""
+"""So many times what an element moved in any run is too far."""
 NEAR = 3.0
 """How many floors a branch may lie away; or more, since it is itself a computation with rounding of its own, if it
 explains most of the difference."""
@@ -71,7 +72,7 @@ class Appeal:
         self.gradients: Mapping[str, Any] | None = None  # the actual side's, accumulated
         self._more_branches = self._tried()
         self._shown: dict[int, list[np.ndarray]] = {}  # by micro-batch: the actual side's forward pass
-        self._as_shown: _Branch | None = None
+        self._as_shown: list[_Branch] | None = None
 
     def judged(self, checkpoint: Checkpoint, pair: tuple[Any, Any], before: Judgement) -> Judgement:
         actual, reference = np.asarray(pair[0]), np.asarray(pair[1])
@@ -101,7 +102,9 @@ class Appeal:
         floor = self._floors[place]
         gap = max(0.0, gap_of(actual, expected) - room)
         multiple = floor.multiple(actual, expected, gap, same_rows=True, here=True) if gap else 0.0
-        if multiple <= HEADROOM and not (multiple > SUSPECT and self._stands_out(place, actual, expected, multiple)):
+        if SUSPECT < multiple <= HEADROOM:
+            multiple = max(multiple, self._alone(place, actual, expected, floor))
+        if multiple <= HEADROOM:
             return self._agreed(before, checkpoint, multiple, floor, "drift" if self._drifted else "floor")
         if self._measured.kinks == "either":
             branches = (self._behind(checkpoint, expected), self._followed(checkpoint), self._other_branches())
@@ -160,16 +163,17 @@ class Appeal:
         )
         return Judgement(True, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
 
-    def _stands_out(self, place: Place, actual: np.ndarray, expected: np.ndarray, multiple: float) -> bool:
-        """Whether an element in a row far noisier than itself differs by much more than it moved in any run."""
+    def _alone(self, place: Place, actual: np.ndarray, expected: np.ndarray, floor: Floor) -> float:
+        """How far elements of far noisier rows stand out, in what would be floors of a row as quiet as they are."""
         own = self._widest.get(place)
-        if own is None or self._drifted:
-            return False
+        if own is None or self._drifted or not actual.ndim:
+            return 0.0
         gaps = np.abs(np.subtract(actual, expected, dtype=np.float64))
         noise = np.maximum(own, 2 * self._measured.eps * np.abs(np.asarray(expected, np.float64)))
+        gaps[~(gaps > SUSPECT * floor.by_element(gaps.shape))] = 0.0
         with np.errstate(divide="ignore", invalid="ignore"):
-            out = (gaps > OUT * noise) & (gaps >= 0.999 * np.max(gaps, initial=0.0) * SUSPECT / multiple)
-        return bool(out.any())
+            apart = np.where(gaps > OUT * noise, gaps / noise, 0.0)
+        return HEADROOM * float(apart.max(initial=0.0)) / OUT
 
     def _measure(self) -> dict[Place, Floor]:
         assert self._plain is not None
@@ -215,9 +219,8 @@ class Appeal:
             mode = Following(self._shown.values())
             branch = self._run(mode)
             count = sum(count for _, count, _ in mode.found)
-            self._as_shown = (_kink_text(mode.found, "within rounding of", count), branch if count else {})
-        if self._as_shown is not None and self._as_shown[1]:
-            yield self._as_shown
+            self._as_shown = [(_kink_text(mode.found, "within rounding of", count), branch)] if count else []
+        yield from self._as_shown or []
 
     def _tried(self) -> Iterator[_Branch]:
         from compare.kinks import Deciding, Nudging, changed
@@ -242,5 +245,5 @@ class Appeal:
 
 
 def _kink_text(found: Sequence[tuple[str, int, int]], where: str, count: int) -> str:
-    name, _, first = found[0] if found else ("", 0, 0)
+    name, _, first = found[0]
     return f"{count} element{'s' * (count > 1)} {where} the kink of {name} (the first at {first})"

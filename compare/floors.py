@@ -107,13 +107,19 @@ class Floor:
         with np.errstate(all="ignore"):
             gaps = np.abs(np.subtract(actual, expected, dtype=np.float64))
         gaps[~np.isfinite(gaps)] = 0.0
-        allowed = np.full(gaps.shape, np.inf)
+        return tuple(
+            int(i) for i in np.unravel_index(int(_ratio(gaps, self.by_element(gaps.shape)).argmax()), gaps.shape)
+        )
+
+    def by_element(self, shape: tuple[int, ...]) -> np.ndarray:
+        """The floor of every element, the least of those of its slices; infinite where no axis has this length."""
+        allowed = np.full(shape, np.inf)
         for axis, (floors, _) in enumerate(self.axes):
-            if len(floors) == gaps.shape[axis]:
-                others = [1] * gaps.ndim
+            if axis < len(shape) and len(floors) == shape[axis]:
+                others = [1] * len(shape)
                 others[axis] = len(floors)
-                allowed = np.minimum(allowed, floors.astype(np.float64).reshape(others))
-        return tuple(int(i) for i in np.unravel_index(int(_ratio(gaps, allowed).argmax()), gaps.shape))
+                allowed = np.minimum(allowed, self.eps * floors.astype(np.float64).reshape(others))
+        return allowed
 
     def _worst(self, gaps: np.ndarray, expected: np.ndarray, axis: int, here: bool) -> float:
         floors, scales = self.axes[axis]

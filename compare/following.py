@@ -49,9 +49,8 @@ class Following(TorchDispatchMode):
         ]
         self._shown = [tensor for tensors in passes for tensor in tensors]
         self._predictions = [tensors[-1] for tensors in passes if tensors and tensors[-1].numel()]
-        self._moved: dict[
-            tuple[int, torch.Size], tuple[Tensor, Tensor]
-        ] = {}  # the saved value, and what it was moved to
+        # the saved value, which is held so that its address stays its own, and what it was moved to
+        self._moved: dict[tuple[int, torch.Size], tuple[Tensor, Tensor]] = {}
         self.found: list[tuple[str, int, int]] = []
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -21,6 +21,7 @@ __all__ = [
     "BEHIND",
     "DECIDING",
     "KINKED",
+    "Decided",
     "Deciding",
     "Decision",
     "Imposing",
@@ -202,26 +203,36 @@ class Deciding(TorchDispatchMode):
         return out
 
 
-class Imposing(TorchDispatchMode):
-    """Lets a run decide as another one did, whose decisions were noted; for as long as both run the same ops."""
+class Decided:
+    """The decisions of one run, imposed on another for as long as both run the same ops."""
 
     def __init__(self, decisions: Sequence[Decision]):
-        super().__init__()
         self._decisions: Iterator[Decision] | None = iter(decisions)
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        name = name_of(func)
+    def run(self, func: Any, name: str, args: Any, kwargs: Any, compute: Callable[[Any], Any]) -> Any:
+        """The result of an op that may decide something; ``compute(args)`` is how this run computes it."""
         if self._decisions is None or not is_decision(name, args):
-            return func(*args, **kwargs)
+            return compute(args)
         decision = next(self._decisions, None)
         if decision is None or not decision.fits(name, args):
             self._decisions = None
-            return func(*args, **kwargs)
+            return compute(args)
         decided = decision.arguments(args)
         if decision.jumps:
-            return on_one_side(func(*args, **kwargs), func(*decided, **kwargs))
-        return decision.imposed(decided, func(*decided, **kwargs))
+            return on_one_side(compute(args), func(*decided, **kwargs))
+        return decision.imposed(decided, compute(decided))
+
+
+class Imposing(TorchDispatchMode):
+    """Lets a run decide as another one did, and changes nothing else."""
+
+    def __init__(self, decisions: Sequence[Decision]):
+        super().__init__()
+        self._decided = Decided(decisions)
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        return self._decided.run(func, name_of(func), args, kwargs, lambda given: func(*given, **kwargs))
 
 
 BEHIND: dict[str, tuple[int, Kinks]] = {

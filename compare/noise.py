@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from compare.kinks import DECIDING, Decision, is_decision, name_of, on_one_side
+from compare.kinks import DECIDING, Decided, Decision, name_of
 
 __all__ = ["Perturbing"]
 
@@ -129,7 +129,7 @@ class Perturbing(TorchDispatchMode):
         super().__init__()
         self._repeats = repeats
         self._faint = faint
-        self._decisions = None if decisions is None else iter(decisions)
+        self._decided = None if decisions is None else Decided(decisions)
         self._generator = torch.Generator().manual_seed(seed)
         self._amplitude = amplitude
         self._pools: dict[torch.dtype, Tensor] = {}
@@ -140,23 +140,11 @@ class Perturbing(TorchDispatchMode):
         op = _OPS.get(func)
         if op is None:
             op = _OPS[func] = _Op(func)
-        if op.decides and self._decisions is not None:
-            return self._decided(func, op, args, kwargs)
+        if op.decides and self._decided is not None:
+            return self._decided.run(
+                func, op.name, args, kwargs, lambda given: self._perturbed(func, op, given, kwargs)
+            )
         return self._perturbed(func, op, args, kwargs)
-
-    def _decided(self, func: Any, op: _Op, args: Any, kwargs: Any) -> Any:
-        """Run an op that decides something as it was decided in the plain run, as long as both run the same ops."""
-        assert self._decisions is not None
-        if not is_decision(op.name, args):
-            return self._perturbed(func, op, args, kwargs)
-        decision = next(self._decisions, None)
-        if decision is None or not decision.fits(op.name, args):
-            self._decisions = None
-            return self._perturbed(func, op, args, kwargs)
-        if decision.jumps:
-            return on_one_side(self._perturbed(func, op, args, kwargs), func(*decision.arguments(args), **kwargs))
-        args = decision.arguments(args)
-        return decision.imposed(args, self._perturbed(func, op, args, kwargs))
 
     def _perturbed(self, func: Any, op: _Op, args: Any, kwargs: Any) -> Any:
         if op.exact:

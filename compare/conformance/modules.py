@@ -10,7 +10,8 @@ from __future__ import annotations
 import copy
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ import numpy as np
 import torch
 
 import manual
+import manual.recording
 from compare.calls.module import hostile
 from compare.conformance.database import Sample
 from compare.conformance.draws import Drawing
@@ -166,7 +168,7 @@ class _Reference:
         module.train(training)
         if any(torch.nn.parameter.is_lazy(p) for p in [*module.parameters(), *module.buffers()]):
             with torch.no_grad():
-                module(*_detached(sample.inputs), **_detached(sample.keywords))
+                module(*sample.inputs, **sample.keywords)
         self.module = module
         with torch.no_grad():  # no parameter keeps a default that hides a mistake (weights of one, biases of zero)
             for parameter in module.parameters():
@@ -183,10 +185,24 @@ class _Reference:
             module = copy.deepcopy(module).double()
         module.zero_grad(set_to_none=True)
         entering: dict[str, torch.Tensor] = {}
-        inputs = _entered(sample.inputs, "input", entering, double)
-        keywords = _entered(sample.keywords, "input", entering, double)
+
+        def enter(label: str, value: Any) -> Any:
+            if not isinstance(value, torch.Tensor):
+                return value
+            fresh = value.detach().clone()
+            if double and fresh.is_floating_point():
+                fresh = fresh.double()
+            if not value.requires_grad:
+                return fresh
+            entering[label] = fresh.requires_grad_()
+            return fresh.clone()  # so that a module may work in place
+
+        inputs = _mapped(enter, sample.inputs, "input")
+        keywords = _mapped(enter, sample.keywords, "input")
         torch.manual_seed(self._seed)
-        with _Stack(modes), warnings.catch_warnings():
+        with ExitStack() as stack, warnings.catch_warnings():
+            for mode in modes:
+                stack.enter_context(mode)
             warnings.simplefilter("ignore")
             output = module(*inputs, **keywords)
             outputs = dict(leaves(output, "output"))
@@ -234,14 +250,9 @@ class _Manual:
         dtype = np.float64 if reference._dtype is torch.float64 else np.float32
         self.module = manual_module(sample.module, sample.arguments, sample.options).to(dtype)
         self.module.train(training)
-        self.inputs = translated(_detached(sample.inputs))
-        self.keywords = translated(_detached(sample.keywords))
-        if (
-            any(value is None or value.size == 0 for value in self.module.state_dict().values())
-            or getattr(self.module, "has_uninitialized_params", lambda: False)()
-        ):
+        if getattr(self.module, "has_uninitialized_params", lambda: False)():
             with manual.no_grad():
-                self.module(*self.inputs, **self.keywords)
+                self.module(*translated(sample.inputs), **translated(sample.keywords))
             self.module.to(dtype)
 
     def run(self, incoming: Values, drawn: list[np.ndarray]) -> Values:
@@ -249,12 +260,21 @@ class _Manual:
         module.load_state_dict({name: value.copy() for name, value in self._state.items()})
         module.zero_grad()
         entering: dict[str, Any] = {}
-        inputs = _mine_entered(self.inputs, sample.inputs, "input", entering)
-        keywords = _mine_entered(self.keywords, sample.keywords, "input", entering)
+
+        def enter(label: str, value: Any) -> Any:
+            if not isinstance(value, torch.Tensor):
+                return translated(value)
+            tensor = manual.tensor(translated(value), requires_grad=value.requires_grad)
+            if value.requires_grad:
+                entering[label] = tensor
+            return tensor
+
+        inputs = _mapped(enter, sample.inputs, "input")
+        keywords = _mapped(enter, sample.keywords, "input")
         with manual.random.replaying(drawn), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             output = module(*inputs, **keywords)
-        outputs = dict(_mine_leaves(output, "output"))
+        outputs = dict(manual.recording.leaves(output, "output"))
         roots = {label: tensor for label, tensor in outputs.items() if tensor.requires_grad and label in incoming}
         if roots:
             manual.autograd.backward(list(roots.values()), [incoming[label] for label in roots])
@@ -270,68 +290,10 @@ class _Manual:
         return found
 
 
-class _Stack:
-    """Several dispatch modes, entered one after the other."""
-
-    def __init__(self, modes: tuple[Any, ...]):
-        self._modes = modes
-
-    def __enter__(self) -> None:
-        for mode in self._modes:
-            mode.__enter__()
-
-    def __exit__(self, *raised: Any) -> None:
-        for mode in reversed(self._modes):
-            mode.__exit__(*raised)
-
-
-def _detached(value: Any) -> Any:
-    """The same structure with tensors that require no gradient."""
-    if isinstance(value, torch.Tensor):
-        return value.detach()
+def _mapped(function: Callable[[str, Any], Any], value: Any, label: str) -> Any:
+    """The same nested tuples, lists and dicts, with ``function(label, leaf)`` in place of every leaf."""
     if type(value) in (tuple, list):
-        return type(value)(_detached(item) for item in value)
+        return type(value)(_mapped(function, item, f"{label}.{i}") for i, item in enumerate(value))
     if type(value) is dict:
-        return {key: _detached(item) for key, item in value.items()}
-    return value
-
-
-def _entered(value: Any, label: str, entering: dict[str, torch.Tensor], double: bool) -> Any:
-    """The same structure with fresh leaves, those that require a gradient noted by label."""
-    if isinstance(value, torch.Tensor):
-        fresh = value.detach().clone()
-        if double and fresh.is_floating_point():
-            fresh = fresh.double()
-        if not value.requires_grad:
-            return fresh
-        entering[label] = fresh.requires_grad_()
-        return fresh.clone()  # so that a module may work in place
-    if type(value) in (tuple, list):
-        return type(value)(_entered(item, f"{label}.{i}", entering, double) for i, item in enumerate(value))
-    if type(value) is dict:
-        return {key: _entered(item, f"{label}.{key}", entering, double) for key, item in value.items()}
-    return value
-
-
-def _mine_entered(value: Any, like: Any, label: str, entering: dict[str, Any]) -> Any:
-    if isinstance(like, torch.Tensor):
-        tensor = manual.tensor(value.copy(), requires_grad=like.requires_grad)
-        if like.requires_grad:
-            entering[label] = tensor
-        return tensor
-    if type(like) in (tuple, list):
-        return type(like)(
-            _mine_entered(item, other, f"{label}.{i}", entering)
-            for i, (item, other) in enumerate(zip(value, like, strict=True))
-        )
-    if type(like) is dict:
-        return {key: _mine_entered(value[key], other, f"{label}.{key}", entering) for key, other in like.items()}
-    return value
-
-
-def _mine_leaves(value: Any, label: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, manual.Tensor):
-        yield label, value
-    elif isinstance(value, (tuple, list)):
-        for index, item in enumerate(value):
-            yield from _mine_leaves(item, f"{label}.{index}")
+        return {key: _mapped(function, item, f"{label}.{key}") for key, item in value.items()}
+    return function(label, value)

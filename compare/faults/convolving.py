@@ -12,7 +12,7 @@ from compare.faults.collecting import Faults, with_pullback
 from compare.faults.image_scenes import layer
 from compare.faults.planting import Plant, Planting
 from manual import rules
-from manual.rules import convolution, folding
+from manual.rules import folding
 from manual.rules.core import Array, Gradients, Needs
 
 __all__ = ["FAULTS"]
@@ -82,8 +82,8 @@ def stride_and_dilation(plant: Planting) -> None:
 )
 def padded_by_the_edge(plant: Planting) -> None:
     def wrong(right: Any, input: Array, *inputs: Any, padding: Any, **options: Any) -> Any:
-        border = tuple((one, one) for one in padding)
-        padded, unpad = convolution._bordered(input, pad=border, mode="replicate")
+        border = tuple(one for one in reversed(padding) for _ in range(2))
+        padded, unpad = rules.pad(input, pad=border, mode="replicate")
         value, pullback = right(padded, *inputs, padding=0, **options)
 
         def pulled(incoming: Array, needs: Needs) -> Gradients:

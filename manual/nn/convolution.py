@@ -14,7 +14,6 @@ import numpy as np
 from manual import rules
 from manual.nn import init
 from manual.nn.module import Module, Parameter
-from manual.rules.convolution import _bordered
 from manual.tensor import DEFAULT_DTYPE, Tensor, apply
 
 __all__ = [
@@ -151,7 +150,7 @@ class _Conv(_ConvNd):
         parameters = self._parameters
         padding: Any = self.padding
         if self.padding_mode != "zeros":
-            input = apply(_bordered, input, pad=self._border(), mode=self.padding_mode)
+            input = apply(rules.pad, input, pad=self._border(), mode=self.padding_mode)
             padding = 0
         result: Tensor = apply(
             rules.conv_nd,
@@ -165,14 +164,18 @@ class _Conv(_ConvNd):
         )
         return result
 
-    def _border(self) -> tuple[tuple[int, int], ...]:
-        """How many elements come before and behind each axis; of an odd number, ``"same"`` puts one more behind."""
+    def _border(self) -> tuple[int, ...]:
+        """How many elements come before and behind each axis, the last axis first, as ``pad`` takes them.
+
+        Of an odd number, ``"same"`` puts one more behind.
+        """
         if not isinstance(self.padding, str):
-            return tuple((one, one) for one in self.padding)
-        if self.padding == "valid":
-            return ((0, 0),) * len(self.kernel_size)
-        around = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
-        return tuple((total // 2, total - total // 2) for total in around)
+            around = [2 * one for one in self.padding]
+        elif self.padding == "valid":
+            around = [0] * len(self.kernel_size)
+        else:
+            around = [d * (k - 1) for d, k in zip(self.dilation, self.kernel_size, strict=True)]
+        return tuple(length for total in reversed(around) for length in (total // 2, total - total // 2))
 
 
 class Conv1d(_Conv):

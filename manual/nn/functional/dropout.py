@@ -128,9 +128,9 @@ def draw_mask(shape: tuple[int, ...], p: float, channel_axis: int | None) -> Arr
     Convention: nothing is drawn where nothing is left to chance (``p`` of 0 or 1, no values), and a batch axis that is
     missing is there with length 1 while drawing: a recording of torch's draws can be replayed.
     """
-    if p in (0, 1) or 0 in shape:
-        return np.full(shape if channel_axis is None else mask_shape(shape, channel_axis), p != 1)
-    shape = mask_shape(shape, channel_axis)
+    empty, shape = 0 in shape, mask_shape(shape, channel_axis)
+    if empty:
+        return np.ones(shape, bool)
     if channel_axis == 0:
         return random.bernoulli((1, *shape), 1 - p)[0]
     return random.bernoulli(shape, 1 - p)

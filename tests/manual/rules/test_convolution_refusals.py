@@ -121,17 +121,3 @@ def test_a_weight_without_axes_of_space_is_refused() -> None:
 def test_a_form_of_two_axes_is_refused() -> None:
     with pytest.raises(RuntimeError, match=r"expected weight \(out, in1, in2\), got \[5, 3\]"):
         rules.bilinear(draw(2, 3), draw(2, 4), draw(5, 3))
-
-
-def test_padding_that_is_larger_than_the_input_is_refused_by_a_border() -> None:
-    from manual.rules.convolution import _bordered
-
-    x = draw(1, 1, 3)
-    for mode, width, message in (
-        ("reflect", 3, "should be less than"),
-        ("circular", 4, "wrapping around more than once"),
-    ):
-        with pytest.raises(RuntimeError, match=message):
-            functional.pad(torch.from_numpy(x), (0, width), mode=mode)
-        with pytest.raises(RuntimeError, match=message):
-            _bordered(x, pad=((0, width),), mode=mode)
