@@ -177,10 +177,11 @@ def fuzz(
 
 @cli.command()
 @click.option("--match", metavar="GLOB", help="Only faults and controls whose name matches, such as 'adam-*'.")
+@click.option("--jobs", type=click.IntRange(1, 256), help="Processes; one for each core where there is much to do.")
 @click.option("--json", "json_path", metavar="FILE", help="Write a JSON report; - is standard output.")
 @click.option("--quiet", is_flag=True, help="Print nothing if all is as it must be, else only what is not.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def faults(match: str | None, json_path: str | None, quiet: bool, debug: bool) -> int:
+def faults(match: str | None, jobs: int | None, json_path: str | None, quiet: bool, debug: bool) -> int:
     """Plant every known mistake in turn: seen, placed, named? Then honest rewrites, which must stay silent.
 
     Exit codes: 0 all as it must be; 1 a mistake missed, misplaced or named wrongly, fewer than 95 % named rightly, or
@@ -197,7 +198,7 @@ def faults(match: str | None, json_path: str | None, quiet: bool, debug: bool) -
         from compare.faults.command import run_with_progress
 
         with threads(count):
-            found, heard = run_with_progress(match)
+            found, heard = run_with_progress(match, jobs=jobs)
     except InputError as error:
         raise Refused(str(error)) from error
     from compare.report.faults import faults_record, faults_text

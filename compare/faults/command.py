@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import sys
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
 
+import torch
+
 from compare.batches import InputError
 from compare.experiment import Scenario, Study
 from compare.faults.catalogue import CONTROLS, FAULTS
-from compare.faults.fault import ControlResult, FaultResult, run_control, run_fault
+from compare.faults.fault import ControlResult, FaultResult, Scene, run_control, run_fault
 from compare.faults.planting import planted
 from compare.lockstep import walk
+from compare.threads import threads
 from compare.verdict import Outcome, Verdict
 
 __all__ = ["run", "run_with_progress", "with_fault"]
+
+_MANY = 40
+"""For so many faults another process pays: it takes seconds to start."""
 
 
 def run(
@@ -61,8 +70,13 @@ def run(
     return found, heard
 
 
-def run_with_progress(match: str | None = None, **options: Any) -> tuple[list[FaultResult], list[ControlResult]]:
-    """The same with a progress bar on a terminal."""
+def run_with_progress(
+    match: str | None = None, *, jobs: int | None = None, **options: Any
+) -> tuple[list[FaultResult], list[ControlResult]]:
+    """The same with a progress bar on a terminal, in several processes where there is much to do.
+
+    ``jobs`` is how many; by default one for each core, and for few faults one.
+    """
     from tqdm import tqdm
 
     with tqdm(total=0, unit="fault", leave=False, disable=not sys.stderr.isatty()) as bar:
@@ -75,7 +89,46 @@ def run_with_progress(match: str | None = None, **options: Any) -> tuple[list[Fa
             bar.set_description(name)
             bar.update()
 
+        some = sum(match is None or fnmatchcase(name, match) for name in (*FAULTS, *CONTROLS))
+        jobs = jobs or (min(os.cpu_count() or 1, some // _MANY) or 1)
+        if jobs > 1 and some:
+            return _in_processes(match, jobs, on_start, on_total, options)
         return run(match, on_start=on_start, on_total=on_total, **options)
+
+
+def _in_processes(
+    match: str | None, jobs: int, on_start: Callable[[str], None], on_total: Callable[[int], None], options: Any
+) -> tuple[list[FaultResult], list[ControlResult]]:
+    """Walk what shares a scene in one process, so that the scene is calibrated once."""
+    groups: dict[Scene, list[tuple[str, str]]] = {}
+    for table, named in (("FAULTS", FAULTS), ("CONTROLS", CONTROLS)):
+        for name, one in named.items():
+            if match is None or fnmatchcase(name, match):
+                groups.setdefault(one.scene, []).append((table, name))
+    on_total(sum(map(len, groups.values())))
+    results: dict[tuple[str, str], Any] = {}
+    spawn = multiprocessing.get_context("spawn")  # a fork of a process with threads of BLAS may hang
+    with ProcessPoolExecutor(jobs, spawn) as pool:
+        largest_first = sorted(groups.values(), key=len, reverse=True)
+        futures = [pool.submit(_walked, group, torch.get_num_threads(), options) for group in largest_first]
+        for future in as_completed(futures):
+            for key, result in future.result():
+                results[key] = result
+                on_start(key[1])
+    found = [results["FAULTS", name] for name in FAULTS if ("FAULTS", name) in results]
+    heard = [results["CONTROLS", name] for name in CONTROLS if ("CONTROLS", name) in results]
+    return found, heard
+
+
+def _walked(group: list[tuple[str, str]], count: int, options: Any) -> list[tuple[tuple[str, str], Any]]:
+    found: list[tuple[tuple[str, str], Any]] = []
+    with threads(count):
+        for table, name in group:
+            fault = table == "FAULTS"
+            result: Any = run_fault(FAULTS[name], **options) if fault else run_control(CONTROLS[name], **options)
+            sides_left_out = replace(result.verdict, sides=None)  # they stay in the process in which they ran
+            found.append(((table, name), replace(result, verdict=sides_left_out)))
+    return found
 
 
 def with_fault(study: Study, name: str) -> Study:

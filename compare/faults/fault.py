@@ -75,6 +75,10 @@ class Fault:
     source: str = ""
     also: tuple[str, ...] = ()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What a scene and a plant are made of cannot be pickled; another process has the same catalogue."""
+        return _catalogued, ("FAULTS", self.name)
+
     @property
     def names(self) -> tuple[str, ...]:
         """Every cause that may be named."""
@@ -100,6 +104,10 @@ class Control:
     rewrite: str
     scene: Scene
     plant: Plant
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As of a Fault."""
+        return _catalogued, ("CONTROLS", self.name)
 
     @property
     def make_actual(self) -> Callable[[], Any]:
@@ -171,6 +179,12 @@ class ControlResult:
     @property
     def silent(self) -> bool:
         return self.verdict.outcome is Outcome.EQUIVALENT
+
+
+def _catalogued(table: str, name: str) -> Any:
+    from compare.faults import catalogue
+
+    return getattr(catalogue, table)[name]
 
 
 def run_fault(fault: Fault, **options: Any) -> FaultResult:

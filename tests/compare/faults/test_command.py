@@ -187,6 +187,21 @@ def test_progress_names_each(small):
     assert totals == [3]
 
 
+def test_several_processes_find_what_one_finds(tmp_path):
+    for jobs in ("1", "2"):
+        code, _ = invoke("faults", "--match", "gelu-*", "--jobs", jobs, "--json", str(tmp_path / jobs), "--quiet")
+        assert code == 0
+    one, two = (json.loads((tmp_path / jobs).read_text(encoding="utf-8")) for jobs in ("1", "2"))
+    assert one == two
+    assert one["totals"]["faults"] >= 1
+
+
+def test_nothing_that_matches_is_refused_by_several_processes_too(capsys):
+    assert "no fault and no control matches 'zzz*'" in refused(
+        "faults", "--match", "zzz*", "--jobs", "2", capsys=capsys
+    )
+
+
 def test_nothing_that_matches_is_refused(small, capsys):
     said = refused("faults", "--match", "zzz*", capsys=capsys)
     assert said == "gradlock: no fault and no control matches 'zzz*'; `gradlock list faults` shows them\n"
