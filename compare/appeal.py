@@ -82,9 +82,9 @@ class Appeal:
         plain = self._plain.get(place)
         if plain is None or plain.shape != actual.shape:
             return before
-        if not np.isfinite(gap_of(actual, reference)):
-            return self._overflowed(checkpoint, actual, reference, before)
         expected = plain if self._drifted else reference
+        if not np.isfinite(gap_of(actual, expected)):
+            return self._overflowed(checkpoint, actual, expected, before)
         room = 0.0
         if self._drifted:
             old = self._measured.floor(checkpoint)
@@ -145,22 +145,30 @@ class Appeal:
     def _overflowed(
         self, checkpoint: Checkpoint, actual: np.ndarray, reference: np.ndarray, before: Judgement
     ) -> Judgement:
-        """Where the reference overflows and in float64 does not, it is no yardstick: its run in float64 is."""
+        """Where the reference overflows and in float64 does not, it is no yardstick: its run in float64 is.
+
+        A sum of terms beyond the range of the run's dtype is infinite of either sign, or NaN, as they are added up;
+        where the reference is not finite for that, any value that is not finite is as honest.
+        """
         truth = self.widened().get(place_of(checkpoint, self.widened()))
         if truth is None or not np.isfinite(truth).all():
             return before
         measured = self._measured
+        beyond = np.abs(truth) > measured.eps * float(np.finfo(actual.dtype).max)
         with np.errstate(over="ignore"):
             truth = truth.astype(actual.dtype)  # what lies beyond the run's own range is infinite in every honest run
+        either = beyond & ~np.isfinite(reference) & ~np.isfinite(actual)
+        truth = np.where(either, actual, truth)
         scale = float(np.max(np.abs(truth), where=np.isfinite(truth), initial=0.0))
         allowed = HEADROOM * measured.eps * max(measured.usual.get(checkpoint.phase, 0.0), 64.0)
         error = share_of(gap_of(actual, truth), scale)
         if error > allowed:
             return before
-        measured.note(
-            f"step {checkpoint.step}: the reference is not finite at {checkpoint.phase}, {checkpoint.label}; "
-            "the actual side agrees with the reference's run in float64, which is"
-        )
+        place = f"step {checkpoint.step}: {checkpoint.phase}, {checkpoint.label}"
+        if either.any():
+            measured.note(f"{place}, is beyond the range of {actual.dtype} on both sides")
+        else:
+            measured.note(f"{place}, is not finite in the reference; the actual side agrees with its run in float64")
         return Judgement(True, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
 
     def _alone(self, place: Place, actual: np.ndarray, expected: np.ndarray, floor: Floor) -> float:

@@ -253,19 +253,21 @@ class Walker:
         blunt = judgement.noise_multiple is not None and judgement.room >= 5 * judgement.scale > 0
         if blunt:  # a floor as large as the value lets anything of that size pass
             self._blunt.add(checkpoint.name)
-        elif self._informative(checkpoint, found):
+        elif self._informative(checkpoint, found, judgement):
             coverage.informative += 1
             coverage.informative_names.add(name)
         if judgement.extent > coverage.worst:
             coverage.worst = judgement.extent
             coverage.worst_at = checkpoint
 
-    def _informative(self, checkpoint: Checkpoint, found: Difference) -> bool:
+    def _informative(self, checkpoint: Checkpoint, found: Difference, judgement: Judgement) -> bool:
         """Whether agreement here says anything: see DESIGN, the four outcomes."""
+        if found.nonfinite_agreeing + (0 if judgement.scale else found.nonfinite_disagreeing) == found.count:
+            return False  # nothing is finite; or there is nothing
         if checkpoint.phase in ("init", "parameter", "schedule", "buffer", "loss"):
-            return found.count > 0
+            return True
         constant = found.constant and found.count > 3  # two or three values may well be equal
-        if not found.count or found.zero or constant or found.nonfinite_agreeing == found.count:
+        if found.zero or constant:
             return False
         return not (checkpoint.phase == "backward" and self.flow.blind(checkpoint, found))
 

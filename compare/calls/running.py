@@ -197,8 +197,8 @@ def _silent(verdict: Verdict) -> None:
     names = accumulated.uninformative_names if accumulated else []
     if names and "informative" in verdict.reason:
         verdict.reason = (
-            f"the gradient of {listed(names)} is empty, zero, one number or nothing but rounding here, so nothing is "
-            "known about it"
+            f"the gradient of {listed(names)} is empty, zero, one number, not finite or nothing but rounding here, so "
+            "nothing is known about it"
         )
 
 

@@ -332,6 +332,7 @@ _SLACK = 4.0  # a prediction is itself a computation with rounding of its own
 _EXPLAINS = 0.02  # and where the difference is hardly more than rounding, nothing can be told from it
 _LEAST = 4.0  # units in the last place of the largest element: no prediction is held to less
 _UNMEASURED = 512.0  # and to so many where nothing was measured: another shape, another dtype, NaN
+_ROUNDING = 64.0  # units in the last place of the difference: of two residuals below that neither is the better
 
 
 def closeness(pair: Pair, predicted: Any, noise: float = 0.0) -> tuple[float, bool]:
@@ -395,12 +396,19 @@ def _copies(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def explained(evidence: Evidence, hypotheses: Iterable[Hypothesis]) -> list[tuple[Hypothesis, Fit]]:
-    """The hypotheses with their fits: those that explain all, by rank, freedom and residual; then the rest."""
+    """The hypotheses with their fits: those that explain all, by rank, freedom and residual; then the rest.
+
+    Residuals that are rounding are equal: between those the order in which the families were asked decides.
+    """
+    kind = evidence.pair.actual.dtype
+    rounding = _ROUNDING * float(np.finfo(kind).eps) if kind.kind == "f" else 0.0
     judged = [(hypothesis, evidence.fit(hypothesis.predicted, hypothesis.noise)) for hypothesis in hypotheses]
     return sorted(
         judged,
         key=lambda item: (
             not item[1].explained,
-            (item[0].rank, item[0].freedom, item[1].residual) if item[1].explained else (item[1].residual, 0, 0),
+            (item[0].rank, item[0].freedom, max(rounding, item[1].residual))
+            if item[1].explained
+            else (item[1].residual, 0, 0),
         ),
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import compare
 from compare.appeal import OUT, SUSPECT, Appeal
 from compare.floors import Spread
 from compare.rerun import HEADROOM
@@ -49,3 +50,38 @@ def test_what_is_no_suspect_in_its_row_is_left_alone(appeal):
 def test_from_another_state_nothing_is_said_of_single_elements(appeal):
     appeal[0]._drifted = True
     assert far(appeal, (1, 2), 4.0) == 0
+
+
+# -- what overflows ------------------------------------------------------------------------------------------------------
+
+X = np.array([[-0.7, 1.3], [0.5, -0.4], [1.1, 0.3]], np.float32)
+FACTORS = np.array([[0.6], [-0.8], [0.9]], np.float32)
+
+
+def against_the_sum(gradient, size):
+    """A sum of products of either sign, each about as large as the square of ``size``, and a gradient said to be its."""
+
+    def ours(x, factors, w):
+        with np.errstate(all="ignore"):
+            return (factors * x * w).sum(), {"w": np.array(gradient, np.float32)}
+
+    inputs = {"x": X * np.float32(size), "factors": FACTORS * np.float32(size), "w": np.ones(2, np.float32)}
+    return compare.gradients(ours, lambda x, factors, w: (factors * x * w).sum(), inputs)
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_lies_beyond_the_range_is_honest_whichever_way_it_is_not_finite_but_says_nothing(value):
+    report = against_the_sum([value, value], 1e25)
+    assert report.outcome == "abstained"
+    assert "not finite or nothing but rounding here, so nothing is known about it" in report.reason
+    assert "step 1: accumulated, w, is beyond the range of float32 on both sides" in str(report)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_finite_value_is_not_honest_where_the_true_one_lies_beyond_the_range(value):
+    assert against_the_sum([value, value], 1e25).outcome == "diverged"
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_what_is_not_finite_is_not_honest_where_the_true_value_lies_within_the_range(value):
+    assert against_the_sum([value, value], 1e10).outcome == "diverged"

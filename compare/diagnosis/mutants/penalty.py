@@ -97,7 +97,7 @@ class Penalties:
         """The name of a cause where it concerns a penalty."""
         if id(site) not in self._inside:
             return cause
-        if factor == 0.0 and cause in ("missing term", "detached"):
+        if cause == "missing term" or (factor == 0.0 and cause == "detached"):
             return "missing penalty"
         weight = self._around.bench.weight
         if factor is not None and weight < 1 and abs(factor * weight - 1) < 1e-7:

@@ -203,7 +203,7 @@ def test_inputs_without_a_gradient_are_listed_by_name(absent):
     assert "not compared: changed returned no gradient for 'x'" in str(report)
 
 
-SILENT = "the gradient of 'x' is empty, zero, one number or nothing but rounding here, so nothing is known about it"
+SILENT = "the gradient of 'x' is empty, zero, one number, not finite or nothing but rounding here, so nothing is known about it"
 ABSTAINED = {
     "no gradient at all": (lambda x, w: (square(x, w), {}), square, INPUTS, {}, "<lambda> returned no gradient, so none was compared"),
     "one that wrt promises": (returning(x=...), square, INPUTS, {"wrt": ["x", "w"]}, "changed returned no gradient for 'x', which wrt asks for"),
