@@ -164,11 +164,11 @@ class Appeal:
         error = share_of(gap_of(actual, truth), scale)
         if error > allowed:
             return before
-        place = f"step {checkpoint.step}: {checkpoint.phase}, {checkpoint.label}"
-        if either.any():
-            measured.note(f"{place}, is beyond the range of {actual.dtype} on both sides")
-        else:
-            measured.note(f"{place}, is not finite in the reference; the actual side agrees with its run in float64")
+        found = "lies beyond the range of both sides" if either.any() else "is what the actual side has"
+        measured.note(
+            f"step {checkpoint.step}: the reference is not finite at {checkpoint.phase}, {checkpoint.label}; "
+            f"its value in float64 {found}"
+        )
         return Judgement(True, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
 
     def _alone(self, place: Place, actual: np.ndarray, expected: np.ndarray, floor: Floor) -> float:

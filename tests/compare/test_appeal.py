@@ -74,7 +74,7 @@ def test_what_lies_beyond_the_range_is_honest_whichever_way_it_is_not_finite_but
     report = against_the_sum([value, value], 1e25)
     assert report.outcome == "abstained"
     assert "not finite or nothing but rounding here, so nothing is known about it" in report.reason
-    assert "step 1: accumulated, w, is beyond the range of float32 on both sides" in str(report)
+    assert "accumulated, w; its value in float64 lies beyond the range of both sides" in str(report)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
