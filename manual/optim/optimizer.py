@@ -318,8 +318,7 @@ class Optimizer:
                 state[number] = slots
         groups = []
         for new, old in zip(saved, self.param_groups, strict=True):
-            group = copy.deepcopy({name: value for name, value in new.items() if name != "params"})
-            group |= {name: _plain(name, group[name]) for name in self.defaults.keys() & group.keys()}
+            group = {name: _plain(name, copy.deepcopy(value)) for name, value in new.items() if name != "params"}
             if "param_names" in old:
                 group.setdefault("param_names", old["param_names"])
             groups.append({**self.defaults, **group, "params": old["params"]})
@@ -376,7 +375,7 @@ def check_learning_rate(lr: Rate, message: str = "Invalid learning rate") -> Non
 def _plain(name: str, value: Any) -> Any:
     """A Python number for what holds one: ``np.float64(0.1)`` would turn float32 arithmetic into float64.
 
-    An array of one element stays one where it is the learning rate, as a 0-d view.
+    An array of one element stays one where it is a rate (``lr``, or a scheduler's ``initial_lr``), as a 0-d view.
     """
     if type(value) in (tuple, list):
         return type(value)(_plain("", item) for item in value)
@@ -387,4 +386,4 @@ def _plain(name: str, value: Any) -> Any:
     array = np.asarray(value.data if isinstance(value, Tensor) else value)
     if array.size != 1:
         return value
-    return array.reshape(()) if name == "lr" else array.item()
+    return array.reshape(()) if name.endswith("lr") else array.item()
