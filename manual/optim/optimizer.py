@@ -48,8 +48,8 @@ class Optimizer:
     effect, and read as a Python number at every step. Other options become Python numbers when they are set.
 
     A subclass overrides ``new_slots``, ``update`` and where needed ``advance``, ``conclude`` and ``bundled``. One that
-    needs the shape of a parameter sets ``elementwise = False``; one that is no map of single parameters overrides
-    ``step``.
+    needs the shape of a parameter sets ``elementwise = False``, and overrides ``slot_shape`` where its slots have
+    another; one that is no map of single parameters overrides ``step``.
     """
 
     elementwise: ClassVar[bool] = True
