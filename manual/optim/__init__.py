@@ -3,7 +3,7 @@
 Each optimizer is named state (*slots*) and one method, ``update``, that reads like the printed algorithm.
 """
 
-from manual.optim import lr_scheduler
+from manual.optim import lr_scheduler, swa_utils
 from manual.optim.adagrad import Adagrad
 from manual.optim.adam import Adam
 from manual.optim.adamw import AdamW
@@ -11,4 +11,4 @@ from manual.optim.optimizer import Optimizer
 from manual.optim.rmsprop import RMSprop
 from manual.optim.sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler", "swa_utils"]
