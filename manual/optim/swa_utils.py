@@ -93,7 +93,8 @@ def get_swa_avg_fn() -> Average:
 def get_swa_multi_avg_fn() -> MultiAverage:
     """The plain average of many parameters of one dtype, in place: ``θ̄ ← θ̄ + (θ − θ̄) / (n + 1)``.
 
-    Convention: integers are averaged and cut off, as by :func:`get_swa_avg_fn`; torch refuses them here.
+    Convention: the weight ``1 / (n + 1)`` is rounded to float32, whatever the parameters' dtype, as in torch, where
+    ``n`` is an integer tensor. Integers are averaged and cut off, as by :func:`get_swa_avg_fn`; torch refuses them.
     """
     average_one = get_swa_avg_fn()
 
@@ -102,7 +103,7 @@ def get_swa_multi_avg_fn() -> MultiAverage:
     ) -> None:
         for average, current in zip(averaged_param_list, current_param_list, strict=True):
             if average.dtype.kind == "f":
-                _move(average, current, 1 / (num_averaged + 1))
+                _move(average, current, float(np.float32(1 / (num_averaged + 1))))
             else:
                 average[...] = average_one(average, current, num_averaged)
 
