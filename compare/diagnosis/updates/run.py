@@ -149,10 +149,15 @@ class Run:
         return None if value is None else np.asarray(value, np.float64)
 
     def options(self, step: int, name: str) -> dict[str, Any]:
-        """A parameter's options in a step, with the rate that was in force."""
+        """A parameter's options in a step, with the rate that was in force, and the momentum where it is scheduled."""
         options = dict(self.groups[name])
         if self.group_numbers[name] < len(self.rates[step]):
             options["lr"] = self.rates[step][self.group_numbers[name]]
+        momenta = self.evidence.steps[step - 1].state.get("momentum")
+        if momenta and "betas" in options:
+            options["betas"] = (momenta[self.group_numbers[name]], *options["betas"][1:])
+        elif momenta:
+            options["momentum"] = momenta[self.group_numbers[name]]
         return options
 
     def start(self, step: int, name: str, slots: dict[str, Array], turns: int) -> tuple[dict[str, Array], int]:
