@@ -153,6 +153,10 @@ class Run:
         options = dict(self.groups[name])
         if self.group_numbers[name] < len(self.rates[step]):
             options["lr"] = self.rates[step][self.group_numbers[name]]
+        if isinstance(options.get("eps"), tuple):  # Adafactor's first is that of the dtype unless it is given
+            first, *others = options["eps"]
+            of_dtype = np.finfo(np.asarray(self.parameters[step][name]).dtype).eps if first is None else first
+            options["eps"] = (float(of_dtype), *others)
         return options
 
     def start(self, step: int, name: str, slots: dict[str, Array], turns: int) -> tuple[dict[str, Array], int]:
