@@ -4,11 +4,31 @@ Each optimizer is named state (*slots*) and one method, ``update``, that reads l
 """
 
 from manual.optim import lr_scheduler
+from manual.optim.adadelta import Adadelta
 from manual.optim.adagrad import Adagrad
 from manual.optim.adam import Adam
+from manual.optim.adamax import Adamax
 from manual.optim.adamw import AdamW
+from manual.optim.asgd import ASGD
+from manual.optim.nadam import NAdam
 from manual.optim.optimizer import Optimizer
+from manual.optim.radam import RAdam
 from manual.optim.rmsprop import RMSprop
+from manual.optim.rprop import Rprop
 from manual.optim.sgd import SGD
 
-__all__ = ["SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = [
+    "ASGD",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "lr_scheduler",
+]

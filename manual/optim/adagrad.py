@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from manual.optim.bundles import slot_like
-from manual.optim.optimizer import Optimizer, at_least_zero
+from manual.optim.optimizer import Optimizer, Rate, at_least_zero, check_learning_rate
 from manual.rules.core import Array
 
 __all__ = ["Adagrad"]
@@ -42,7 +42,7 @@ class Adagrad(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         lr_decay: float = 0,
         weight_decay: float = 0,
         initial_accumulator_value: float = 0,
@@ -50,7 +50,7 @@ class Adagrad(Optimizer):
         *,
         maximize: bool = False,
     ):
-        at_least_zero("learning rate", lr)
+        check_learning_rate(lr)
         at_least_zero("lr_decay value", lr_decay)
         at_least_zero("weight_decay value", weight_decay)
         at_least_zero("initial_accumulator_value value", initial_accumulator_value)

@@ -1,4 +1,4 @@
-"""Adam, with weight decay as an L2 penalty."""
+"""Adam, with weight decay as an L2 penalty or decoupled."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 
 from manual.optim.averages import average, average_square
 from manual.optim.bundles import slot_like
-from manual.optim.optimizer import Optimizer, at_least_zero
+from manual.optim.optimizer import Optimizer, Rate, at_least_zero, check_learning_rate
 from manual.rules.core import Array
+from manual.tensor import Tensor
 
-__all__ = ["Adam", "check_adam_options"]
+__all__ = ["Adam", "check_adam_options", "check_moment_options"]
 
 
 class Adam(Optimizer):
@@ -22,6 +23,7 @@ class Adam(Optimizer):
     With gradient ``g``, weight decay ``λ`` and rate ``γ``, from ``m = v = 0``, for ``t = 1, 2, ...``::
 
         g ← g + λ θ                     (−g + λ θ to maximise)
+        θ ← θ − γ λ θ                   with decoupled weight decay, and no λ θ above
         m ← β₁ m + (1 − β₁) g
         v ← β₂ v + (1 − β₂) g²
         u ← max(u, v)                   with AMSGrad; else u = v
@@ -45,7 +47,8 @@ class Adam(Optimizer):
     Convention: AMSGrad keeps the maximum of the *uncorrected* ``v`` and corrects it afterwards, as in torch; keras
     and the paper have no correction at all, optax takes the maximum of corrected values.
 
-    Convention: ``weight_decay`` is an L2 penalty: it passes through both moments. See ``AdamW`` for the other.
+    Convention: ``weight_decay`` is an L2 penalty: it passes through both moments. With ``decoupled_weight_decay`` it
+    shrinks the parameter instead, before the step: see ``AdamW``, which gives the same numbers.
     """
 
     scalar_slots = ("step",)
@@ -53,13 +56,14 @@ class Adam(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
         maximize: bool = False,
+        decoupled_weight_decay: bool = False,
     ):
         check_adam_options(lr, betas, eps, weight_decay)
         defaults = {
@@ -69,6 +73,7 @@ class Adam(Optimizer):
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            "decoupled_weight_decay": decoupled_weight_decay,
         }
         super().__init__(params, defaults)
 
@@ -82,18 +87,6 @@ class Adam(Optimizer):
             slots["max_exp_avg_sq"] = slot_like(parameter)
         return slots
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over a state, made here or by torch.
-
-        Raises
-        ------
-        ValueError
-            If it was made by torch's ``AdamW``, or by its ``Adam`` with decoupled weight decay.
-        """
-        if any(group.get("decoupled_weight_decay") for group in state_dict["param_groups"]):
-            raise ValueError("loaded state dict has decoupled weight decay: load it into AdamW")
-        super().load_state_dict(state_dict)
-
     def update(self, parameter: Array, gradient: Array, slots: dict[str, Any], group: dict[str, Any]) -> None:
         lr, (beta1, beta2), eps = float(group["lr"]), group["betas"], group["eps"]
         t = slots["step"].item()
@@ -101,6 +94,8 @@ class Adam(Optimizer):
         scratch = self.scratch("change", parameter)
 
         g = self.descent_gradient(parameter, gradient, group)
+        if group["decoupled_weight_decay"] and group["weight_decay"]:
+            parameter *= 1 - lr * group["weight_decay"]
         average(m, g, beta1, scratch)
         average_square(v, g, beta2, scratch)
         u = v
@@ -116,19 +111,31 @@ class Adam(Optimizer):
         parameter -= change
 
 
-def check_adam_options(lr: float, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+def check_adam_options(lr: Rate, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
     """Refuse what torch refuses.
 
     Raises
     ------
     ValueError
-        If a number is negative, or a beta is not a float in [0, 1).
+        If a number is negative, or a beta is outside of [0, 1), or they are neither floats nor arrays.
     """
-    at_least_zero("learning rate", lr)
+    check_moment_options(lr, betas, eps, weight_decay)
+    kinds: tuple[Any, ...] = (float, (np.ndarray, np.generic, Tensor))
+    if not any(all(isinstance(beta, kind) for beta in betas) for kind in kinds):
+        raise ValueError("betas must be either both floats or both Tensors")
+
+
+def check_moment_options(lr: Rate, betas: tuple[float, float], eps: float, weight_decay: float) -> None:
+    """Refuse what torch refuses in every optimizer with two moments.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative, or a beta is outside of [0, 1).
+    """
+    check_learning_rate(lr)
     at_least_zero("epsilon value", eps)
     for index, beta in enumerate(betas):
         if not 0 <= beta < 1:
             raise ValueError(f"Invalid beta parameter at index {index}: {beta}")
     at_least_zero("weight_decay value", weight_decay)
-    if not all(isinstance(beta, float) for beta in betas):
-        raise ValueError("betas must be both floats")

@@ -11,7 +11,7 @@ import numpy as np
 from manual.optim.adam import check_adam_options
 from manual.optim.averages import average, average_square
 from manual.optim.bundles import slot_like
-from manual.optim.optimizer import Optimizer
+from manual.optim.optimizer import Optimizer, Rate
 from manual.rules.core import Array
 
 __all__ = ["AdamW"]
@@ -54,7 +54,7 @@ class AdamW(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
@@ -70,8 +70,19 @@ class AdamW(Optimizer):
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,
             "maximize": maximize,
+            "decoupled_weight_decay": True,
         }
         super().__init__(params, defaults)
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        if not param_group.get("decoupled_weight_decay", True):
+            raise ValueError("AdamW decays the weights apart: use Adam for a group with decoupled_weight_decay=False")
+        super().add_param_group(param_group)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:  # also where Adam made the state
+            group["decoupled_weight_decay"] = True
 
     def new_slots(self, parameter: Array, group: dict[str, Any]) -> dict[str, Any]:
         slots = {
@@ -89,9 +100,7 @@ class AdamW(Optimizer):
         m, v = slots["exp_avg"], slots["exp_avg_sq"]
         scratch = self.scratch("change", parameter)
 
-        g = gradient
-        if group["maximize"]:
-            g = np.negative(gradient, out=self.scratch("gradient", parameter))
+        g = self.descent_gradient(parameter, gradient, group)
         if group["weight_decay"]:
             parameter *= 1 - lr * group["weight_decay"]
         average(m, g, beta1, scratch)

@@ -179,6 +179,8 @@ class Bundle:
             optimizer.advance(self._scalars, group)
         known = len(self._flat)
         optimizer.update(self._parameter, self._gradient, self._flat, group)
+        if self._scalars:
+            optimizer.conclude(self._scalars, group)
         for array, piece in zip(self.arrays, self._pieces):  # noqa: B905 (speed)
             array[...] = piece
         if len(self._flat) > known:
@@ -233,7 +235,7 @@ class Bundles:
         kinds: dict[Any, list[list[Tensor]]] = {}
         for tensor in small:
             slots = optimizer.slots_of(tensor, group)
-            counts = tuple([float(slots[name]) for name in optimizer.scalar_slots])
+            counts = tuple([(float(slots[name]), slots[name].dtype) for name in optimizer.scalar_slots])
             chunks = kinds.setdefault((tensor.data.dtype, tuple(slots), counts), [[]])
             if sum([member.data.size for member in chunks[-1]], tensor.data.size) > BLOCK:
                 chunks.append([])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable
@@ -15,7 +16,10 @@ from manual.optim.bundles import BLOCK, Bundles, Scratch, checked_gradient, upda
 from manual.rules.core import Array
 from manual.tensor import Tensor
 
-__all__ = ["Optimizer", "at_least_zero"]
+__all__ = ["Optimizer", "Rate", "at_least_zero", "check_learning_rate"]
+
+Rate = float | Array | Tensor
+"""A learning rate: a number, or an array of one element."""
 
 
 class Optimizer:
@@ -40,8 +44,12 @@ class Optimizer:
     A parameter whose ``grad`` is ``None`` is skipped: no slot is made or decays and no step is counted. A gradient of
     zeros is a gradient. Parameters are changed in place, gradients are only read.
 
-    A subclass overrides ``new_slots``, ``update`` and where needed ``advance`` and ``bundled``. One that needs the
-    shape of a parameter sets ``elementwise = False``; one that is no map of single parameters overrides ``step``.
+    A learning rate may be an array or Tensor of one element: it is kept, so that a rate which is changed in place takes
+    effect, and read as a Python number at every step. Other options become Python numbers when they are set.
+
+    A subclass overrides ``new_slots``, ``update`` and where needed ``advance``, ``conclude`` and ``bundled``. One that
+    needs the shape of a parameter sets ``elementwise = False``; one that is no map of single parameters overrides
+    ``step``.
     """
 
     elementwise: ClassVar[bool] = True
@@ -58,7 +66,7 @@ class Optimizer:
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 f"but got {type(params).__name__}"
             )
-        self.defaults = {name: _plain(value) for name, value in defaults.items()}
+        self.defaults = {name: _plain(name, value) for name, value in defaults.items()}
         self.state: defaultdict[Any, dict[str, Any]] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         self._set_up()
@@ -110,7 +118,7 @@ class Optimizer:
         if names:
             group["param_names"] = names
         for name, default in self.defaults.items():
-            group[name] = _plain(group.get(name, default))
+            group[name] = _plain(name, group.get(name, default))
 
         listed = {id(tensor) for tensor in tensors}
         if len(listed) < len(tensors):
@@ -142,6 +150,9 @@ class Optimizer:
         """
         if "step" in self.scalar_slots:
             slots["step"] += 1
+
+    def conclude(self, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        """Move the scalar slots on in place after the update, where it needs their old values; see ``advance``."""
 
     def update(self, parameter: Array, gradient: Array, slots: dict[str, Any], group: dict[str, Any]) -> None:
         """Make one step of one parameter, in place on ``parameter`` and on the arrays in ``slots``.
@@ -193,6 +204,8 @@ class Optimizer:
             update_in_blocks(self, parameter, gradient, slots, group)
         else:
             self.update(parameter, gradient, slots, group)
+        if self.scalar_slots:
+            self.conclude(slots, group)
         if slots and not found:
             self.state[tensor] = slots
 
@@ -211,6 +224,8 @@ class Optimizer:
     def descent_gradient(self, parameter: Array, gradient: Array, group: dict[str, Any]) -> Array:
         """The gradient of what is minimised: ``g``, or ``−g`` to maximise, plus ``λ θ`` of an L2 penalty ``λ/2 ‖θ‖²``.
 
+        Where the group's weight decay is decoupled there is no penalty: the update shrinks the parameter itself.
+
         Returns
         -------
         ``gradient`` itself where there is nothing to do, else a scratch array.
@@ -219,7 +234,7 @@ class Optimizer:
         also when maximising.
         """
         decay = group["weight_decay"]
-        if decay:
+        if decay and not group.get("decoupled_weight_decay"):
             total = np.multiply(parameter, decay, out=self.scratch("gradient", parameter))
             if group["maximize"]:
                 total -= gradient
@@ -267,7 +282,10 @@ class Optimizer:
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over a state and its options, made here or by torch (anything that NumPy can read as arrays).
 
-        Arrays are copied, and cast to the parameter's dtype, ``step`` and its kin excepted.
+        Arrays are copied, and cast to the parameter's dtype, ``step`` excepted.
+
+        Convention: other scalar slots are cast too, as in torch: a number kept in float32 goes on in the parameter's
+        dtype after loading.
 
         Raises
         ------
@@ -296,7 +314,8 @@ class Optimizer:
                 state[number] = slots
         groups = []
         for new, old in zip(saved, self.param_groups, strict=True):
-            group = {name: _plain(value) for name, value in new.items()}
+            group = copy.deepcopy({name: value for name, value in new.items() if name != "params"})
+            group |= {name: _plain(name, group[name]) for name in self.defaults.keys() & group.keys()}
             if "param_names" in old:
                 group.setdefault("param_names", old["param_names"])
             groups.append({**self.defaults, **group, "params": old["params"]})
@@ -307,11 +326,11 @@ class Optimizer:
         for name, value in slots.items():
             if value is None:  # a momentum buffer before its first step
                 continue
-            if name in self.scalar_slots:
+            if name == "step":
                 loaded[name] = np.asarray(value, np.float32 if isinstance(value, (int, float)) else None).copy()
                 continue
             loaded[name] = np.asarray(value).astype(parameter.dtype, order="C")
-            if self.elementwise and loaded[name].shape != parameter.shape:
+            if self.elementwise and name not in self.scalar_slots and loaded[name].shape != parameter.shape:
                 raise ValueError(
                     f"loaded state dict has a {name} of shape {loaded[name].shape} for parameter {number}, "
                     f"which has shape {parameter.shape}"
@@ -335,16 +354,29 @@ class Optimizer:
         return "\n".join([f"{type(self).__name__} (", *lines, ")"])
 
 
-def at_least_zero(description: str, value: float) -> None:
+def at_least_zero(description: str, value: Any) -> None:
     """Refuse a hyper-parameter that is negative or not a number."""
     if not value >= 0:
         raise ValueError(f"Invalid {description}: {value}")
 
 
-def _plain(value: Any) -> Any:
-    """A Python number for a NumPy scalar: ``np.float64(0.1)`` would turn float32 arithmetic into float64."""
+def check_learning_rate(lr: Rate) -> None:
+    """Refuse a rate that is negative, not a number, or an array of more or less than one element."""
+    if np.size(lr.data if isinstance(lr, Tensor) else lr) != 1:
+        raise ValueError("Tensor lr must be 1-element")
+    at_least_zero("learning rate", lr)
+
+
+def _plain(name: str, value: Any) -> Any:
+    """A Python number for what holds one: ``np.float64(0.1)`` would turn float32 arithmetic into float64.
+
+    An array of one element stays one where it is the learning rate, as a 0-d view.
+    """
+    if type(value) in (tuple, list):
+        return type(value)(_plain("", item) for item in value)
     if isinstance(value, np.generic):
         return value.item()
-    if isinstance(value, (tuple, list)) and any(isinstance(item, np.generic) for item in value):
-        return type(value)(_plain(item) for item in value)
-    return value
+    array = value.data if isinstance(value, Tensor) else value
+    if not hasattr(array, "__array__") or np.size(array) != 1:
+        return value
+    return np.asarray(array).reshape(()) if name == "lr" else np.asarray(array).item()

@@ -9,7 +9,7 @@ import numpy as np
 
 from manual.optim.averages import average, average_square
 from manual.optim.bundles import slot_like
-from manual.optim.optimizer import Optimizer, at_least_zero
+from manual.optim.optimizer import Optimizer, Rate, at_least_zero, check_learning_rate
 from manual.rules.core import Array
 
 __all__ = ["RMSprop"]
@@ -49,7 +49,7 @@ class RMSprop(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-2,
+        lr: Rate = 1e-2,
         alpha: float = 0.99,
         eps: float = 1e-8,
         weight_decay: float = 0,
@@ -58,7 +58,7 @@ class RMSprop(Optimizer):
         *,
         maximize: bool = False,
     ):
-        at_least_zero("learning rate", lr)
+        check_learning_rate(lr)
         at_least_zero("epsilon value", eps)
         at_least_zero("momentum value", momentum)
         at_least_zero("weight_decay value", weight_decay)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from manual.optim.optimizer import Optimizer, at_least_zero
+from manual.optim.optimizer import Optimizer, Rate, at_least_zero, check_learning_rate
 from manual.rules.core import Array
 
 __all__ = ["SGD"]
@@ -44,7 +44,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Iterable[Any],
-        lr: float = 1e-3,
+        lr: Rate = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
         weight_decay: float = 0,
@@ -52,7 +52,7 @@ class SGD(Optimizer):
         *,
         maximize: bool = False,
     ):
-        at_least_zero("learning rate", lr)
+        check_learning_rate(lr)
         at_least_zero("momentum value", momentum)
         at_least_zero("weight_decay value", weight_decay)
         if nesterov and (momentum <= 0 or dampening != 0):
