@@ -10,6 +10,7 @@ from manual.optim.adam import Adam
 from manual.optim.adamax import Adamax
 from manual.optim.adamw import AdamW
 from manual.optim.asgd import ASGD
+from manual.optim.lbfgs import LBFGS
 from manual.optim.nadam import NAdam
 from manual.optim.optimizer import Optimizer
 from manual.optim.radam import RAdam
@@ -19,6 +20,7 @@ from manual.optim.sgd import SGD
 
 __all__ = [
     "ASGD",
+    "LBFGS",
     "SGD",
     "Adadelta",
     "Adagrad",
