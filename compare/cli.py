@@ -290,7 +290,7 @@ def execute(
         import manual.optim
 
         _known(
-            "optimizer", optimizer, [name for name in manual.optim.__all__ if name not in ("Optimizer", "lr_scheduler")]
+            "optimizer", optimizer, [name for name in manual.optim.__all__ if name[0].isupper() and name != "Optimizer"]
         )
     if fault is not None:
         from compare.faults.table import table

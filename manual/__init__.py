@@ -3,7 +3,7 @@
 Names and arguments are PyTorch's: a training script moves between the wings by changing its imports.
 """
 
-from manual import autograd, nn, ops, optim
+from manual import amp, autograd, nn, ops, optim
 from manual.engine import enable_grad, is_grad_enabled, no_grad
 from manual.ops import *
 from manual.random import manual_seed
@@ -11,6 +11,7 @@ from manual.tensor import Tensor, tensor
 
 __all__ = [
     "Tensor",
+    "amp",
     "autograd",
     "enable_grad",
     "is_grad_enabled",

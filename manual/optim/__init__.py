@@ -3,7 +3,7 @@
 Each optimizer is named state (*slots*) and one method, ``update``, that reads like the printed algorithm.
 """
 
-from manual.optim import lr_scheduler
+from manual.optim import lr_scheduler, swa_utils
 from manual.optim.adadelta import Adadelta
 from manual.optim.adagrad import Adagrad
 from manual.optim.adam import Adam
@@ -33,4 +33,5 @@ __all__ = [
     "RMSprop",
     "Rprop",
     "lr_scheduler",
+    "swa_utils",
 ]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from manual.rules.core import Array
-from manual.tensor import Tensor
+from manual.tensor import Tensor, as_array
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
@@ -18,30 +18,45 @@ BLOCK = 16384
 
 
 def get_total_norm(
-    tensors: Iterable[Array] | Array, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: Any = None
+    tensors: Iterable[Array | Tensor] | Array | Tensor,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: Any = None,
 ) -> Array:
     """The norm of all arrays together, as if they were one vector: the norm of their norms.
 
     Parameters
     ----------
-    tensors : arrays, of any shapes
-    norm_type : p of the p-norm, ``inf`` for the largest magnitude
+    tensors : arrays or tensors, of any shapes
+    norm_type : p of the p-norm ``(Σ|x|^p)^(1/p)``, negative ones too; ``inf`` for the largest magnitude, ``-inf`` for
+        the smallest, 0 for the number of elements that are not 0
     error_if_nonfinite : raise for a norm that is nan or infinite
     foreach : accepted, as in torch; chooses a kernel there
 
     Returns
     -------
-    A 0-d array.
+    A 0-d array of the dtype that the arrays promote to; float32 where there are none.
+
+    Raises
+    ------
+    RuntimeError
+        If an array is not floating, is empty where the norm is a minimum or maximum, or the norm is not finite where it
+        must be.
+
+    Convention: the norm of each array is rounded to its dtype, and of order 0 the result is the number of *arrays* that
+    have an element other than 0, both as in torch: it is the norm of the norms.
     """
-    arrays = [tensors] if isinstance(tensors, np.ndarray) else list(tensors)
+    single = isinstance(tensors, (np.ndarray, Tensor))
+    arrays = [as_array(tensor) for tensor in ([tensors] if single else tensors)]
+    order = float(norm_type)
     if not arrays:
         return np.asarray(0.0, np.float32)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        norms = np.array([_norm(array, float(norm_type)) for array in arrays], np.result_type(*arrays))
-        total = np.asarray(_norm(norms, float(norm_type)), norms.dtype)
+        norms = np.array([array.dtype.type(_norm(array, order)) for array in arrays], np.result_type(*arrays))
+        total = np.asarray(_norm(norms, order), norms.dtype)
     if error_if_nonfinite and not np.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
+            f"The total norm of order {order} for gradients from `parameters` is non-finite, so it cannot be "
             "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
             "`error_if_nonfinite=False`"
         )
@@ -50,7 +65,13 @@ def get_total_norm(
 
 def _norm(array: Array, p: float) -> Any:
     flat = array.reshape(-1)
+    if flat.dtype.kind != "f":
+        raise RuntimeError(f"Expected a floating point tensor as input of a norm. Got {flat.dtype}")
     if not flat.size:
+        if p < 0 or math.isinf(p):
+            raise RuntimeError(
+                f"cannot compute the {p:g} norm on an empty tensor because the operation does not have an identity"
+            )
         return 0.0
     if flat.dtype == np.float16:
         flat = flat.astype(np.float32)  # squares leave the range of float16 early
@@ -84,10 +105,11 @@ def clip_grads_with_norm_(
     Convention: the factor is always multiplied, also where it is 1; the 1e-6 is torch's, and makes a gradient that is
     clipped end a little below ``max_norm``.
     """
-    coefficient = np.minimum(max_norm / (total_norm + 1e-6), 1.0)
+    coefficient = np.minimum(float(max_norm) / (as_array(total_norm) + 1e-6), 1.0)
     with np.errstate(invalid="ignore"):  # a norm that is infinite makes an infinite gradient nan, as in torch
         for gradient in _gradients(parameters):
-            np.multiply(gradient, coefficient, out=gradient, casting="same_kind")
+            factor = coefficient.astype(np.promote_types(gradient.dtype, np.float32))
+            np.multiply(gradient, factor, out=gradient, casting="same_kind")
 
 
 def clip_grad_norm_(
@@ -120,9 +142,10 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, foreach: Any = None) -> None:
-    """Cut every element of every gradient to ``[-clip_value, clip_value]``, in place."""
+    """Cut every element of every gradient to ``[-clip_value, clip_value]``, in place; nan stays."""
+    limit = float(clip_value)
     for gradient in _gradients(parameters):
-        np.clip(gradient, -float(clip_value), float(clip_value), out=gradient)
+        np.clip(gradient, -limit, limit, out=gradient)
 
 
 def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Array]:

@@ -27,3 +27,6 @@ class ExponentialLR(LRScheduler):
     def get_lr(self) -> list[float]:
         self._warn_outside_step()
         return self._rates() if self._is_initial else self._scaled(self.gamma)
+
+    def _get_closed_form_lr(self) -> list[float]:
+        return [base * self.gamma**self.last_epoch for base in self.base_lrs]

@@ -1,11 +1,11 @@
-"""A schedule that warms up, or falls, along a line."""
+"""Schedules that run along a line, or along a power of one."""
 
 from __future__ import annotations
 
 from manual.optim.lr_scheduler.scheduler import LRScheduler
 from manual.optim.optimizer import Optimizer
 
-__all__ = ["LinearLR"]
+__all__ = ["LinearLR", "PolynomialLR"]
 
 
 class LinearLR(LRScheduler):
@@ -55,3 +55,43 @@ class LinearLR(LRScheduler):
             return self._rates()
         rise = self.end_factor - self.start_factor
         return self._scaled(1.0 + rise / (self.total_iters * self.start_factor + (self.last_epoch - 1) * rise))
+
+    def _get_closed_form_lr(self) -> list[float]:
+        rise = self.end_factor - self.start_factor
+        factor = self.start_factor + rise * min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * factor for base in self.base_lrs]
+
+
+class PolynomialLR(LRScheduler):
+    """Let the rate fall to 0 in ``total_iters`` epochs along a power of a line.
+
+    Closed form: ``γ_t = γ_0 (1 − min(t, T) / T)^p``.
+
+    Chen, Papandreou, Kokkinos, Murphy and Yuille, "DeepLab" (2016), section 4.1 (the "poly" policy).
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+    total_iters : int
+        ``T``.
+    power : float
+        ``p``.
+    last_epoch : int
+    """
+
+    def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):
+        self.total_iters = total_iters
+        self.power = power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        self._warn_outside_step()
+        if self._is_initial or self.last_epoch > self.total_iters:
+            return self._rates()
+        left = 1.0 - self.last_epoch / self.total_iters
+        left_before = 1.0 - (self.last_epoch - 1) / self.total_iters
+        return self._scaled((left / left_before) ** self.power)
+
+    def _get_closed_form_lr(self) -> list[float]:
+        left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * left**self.power for base in self.base_lrs]
