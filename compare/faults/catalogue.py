@@ -14,8 +14,10 @@ from compare.faults import (
     convolving,
     course,
     descent,
+    kin,
     layer_controls,
     layers,
+    lengths,
     losses,
     modules,
     normalising,
@@ -37,7 +39,7 @@ _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
     *(convolving, normalising, pooling),
     *(recurrent, sequences, objectives),
-    *(accumulation, clipping, descent, adam, parameters, schedules),
+    *(accumulation, clipping, descent, adam, kin, lengths, parameters, schedules),
 )
 
 _REWRITES = (controls, layer_controls, sequence_controls, step_controls)

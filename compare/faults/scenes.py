@@ -101,6 +101,7 @@ def network(
     fortran: bool = False,
     vectors: Pairs | None = None,
     rounded: bool = False,
+    steps: int = STEPS,
     **options: Any,
 ) -> Scene:
     """A perceptron on nine pixels.
@@ -120,12 +121,13 @@ def network(
 
         make_manual = partial(manual.models.MLP, sizes, _activation(manual, activation), dropout=dropout)
         actual, expected = _pair(make_manual, make_torch, recipe, dtype)
-        return (_in_columns(actual) if fortran else actual, expected), steps_of(*pixels(), dtype)
+        return (_in_columns(actual) if fortran else actual, expected), steps_of(*pixels(), dtype, steps=steps)
 
     said = ["digits, " + "-".join(map(str, sizes)), *([dtype] if dtype != "float64" else []), activation, optimizer]
     said += [f"{key} {value}" for key, value in options.items()]
     said += [f"dropout {dropout}"] * bool(dropout) + [f"clipped to {max_norm}"] * (max_norm is not None)
     said += ["stored by columns"] * fortran + ["starting at bfloat16"] * rounded
+    said += [f"{steps} steps"] * (steps != STEPS)
     said += [f"{key} {value} for vectors" for key, value in vectors or ()]
     if schedule is not None:
         shown = (getattr(value, "__name__", value) for _, value in schedule[1])
