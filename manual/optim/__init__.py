@@ -8,8 +8,9 @@ from manual.optim.adagrad import Adagrad
 from manual.optim.adam import Adam
 from manual.optim.adamw import AdamW
 from manual.optim.lbfgs import LBFGS
+from manual.optim.muon import Muon
 from manual.optim.optimizer import Optimizer
 from manual.optim.rmsprop import RMSprop
 from manual.optim.sgd import SGD
 
-__all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Muon", "Optimizer", "RMSprop", "lr_scheduler"]
