@@ -11,6 +11,7 @@ from manual.optim.adamax import Adamax
 from manual.optim.adamw import AdamW
 from manual.optim.asgd import ASGD
 from manual.optim.lbfgs import LBFGS
+from manual.optim.muon import Muon
 from manual.optim.nadam import NAdam
 from manual.optim.optimizer import Optimizer
 from manual.optim.radam import RAdam
@@ -27,6 +28,7 @@ __all__ = [
     "Adam",
     "AdamW",
     "Adamax",
+    "Muon",
     "NAdam",
     "Optimizer",
     "RAdam",
