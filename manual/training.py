@@ -37,6 +37,8 @@ __all__ = ["ClassicSide", "Side", "training_step"]
 Key = tuple[str, int, str]
 PROGRESS = {"last_epoch", "_step_count", "_last_lr"}
 """What a schedule knows of how far it has come; its settings are its own, and never handed over."""
+MOMENTA = ("momentum", "betas")
+"""What a schedule may move beside the rate."""
 
 Record = Callable[[str, str, int, str, Any], None]
 
@@ -142,6 +144,7 @@ class _Update:
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
             "learning_rate": self.learning_rate,
+            "momenta": [{k: group[k] for k in MOMENTA if k in group} for group in self.optimizer.param_groups],
             "scheduler": {k: v for k, v in vars(self.scheduler).items() if k in PROGRESS} if self.scheduler else None,
         }
 
@@ -160,6 +163,8 @@ class _Update:
                 self.optimizer.state[self._named[name]] = {slot: np.array(value) for slot, value in slots.items()}
         for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
             group["lr"] = rate
+        for group, momenta in zip(self.optimizer.param_groups, state.get("momenta", ()), strict=False):
+            group.update(momenta)
         if self.scheduler is not None:
             vars(self.scheduler).update(state.get("scheduler") or {})
 

@@ -24,6 +24,8 @@ __all__ = ["Side", "loss_denominator", "training_step"]
 Key = tuple[str, int, str]
 PROGRESS = {"last_epoch", "_step_count", "_last_lr"}
 """What a schedule knows of how far it has come; its settings are its own, and never handed over."""
+MOMENTA = ("momentum", "betas")
+"""What a schedule may move beside the rate."""
 
 Penalty = Callable[[dict[str, Tensor]], Tensor]
 
@@ -241,6 +243,7 @@ class Side:
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
             "learning_rate": self.learning_rate,
+            "momenta": [{k: group[k] for k in MOMENTA if k in group} for group in self.optimizer.param_groups],
             "scheduler": {k: v for k, v in vars(self.scheduler).items() if k in PROGRESS} if self.scheduler else None,
             "random": self.random_state,
         }
@@ -270,6 +273,8 @@ class Side:
                 }
         for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
             group["lr"] = rate
+        for group, momenta in zip(self.optimizer.param_groups, state.get("momenta", ()), strict=False):
+            group.update(momenta)
         if self.scheduler is not None:
             vars(self.scheduler).update(state.get("scheduler") or {})
         if state.get("random") is not None:

@@ -12,7 +12,7 @@ from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.feeds import counts_of
 from compare.diagnosis.numbers import equals
 
-__all__ = ["hypotheses", "rates_at"]
+__all__ = ["hypotheses", "momenta_at", "rates_at"]
 
 LOOK_AT = "where the schedule is advanced: once per step, after the update"
 FORMULA = "the schedule's formula, rate = initial rate * factor(count of steps)"
@@ -34,7 +34,10 @@ def rates_at(evidence: Evidence) -> Callable[[int], list[float]] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch minds a schedule that is advanced without a step
             while len(known) <= min(count, _FURTHEST):
-                scheduler.step()
+                try:
+                    scheduler.step()
+                except ValueError:  # one cycle has an end
+                    return known[-1]
                 known.append(_rates(optimizer))
         return known[min(count, _FURTHEST)]
 
@@ -43,6 +46,39 @@ def rates_at(evidence: Evidence) -> Callable[[int], list[float]] | None:
     except TypeError:  # a plateau schedule wants a loss
         return None
     return at
+
+
+def momenta_at(evidence: Evidence) -> Callable[[int], list[dict[str, Any]]] | None:
+    """The reference's momenta or betas after any number of advances, by group; ``None`` where they do not move."""
+    if "momenta" not in evidence.memory:
+        evidence.memory["momenta"] = _momenta_at(evidence)
+    found: Callable[[int], list[dict[str, Any]]] | None = evidence.memory["momenta"]
+    return found
+
+
+def _momenta_at(evidence: Evidence) -> Callable[[int], list[dict[str, Any]]] | None:
+    scheduler = getattr(evidence.reference, "scheduler", None)
+    if not getattr(scheduler, "cycle_momentum", False):
+        return None
+    side = evidence.another_reference()
+    known = [_momenta(side.optimizer)]
+
+    def at(count: int) -> list[dict[str, Any]]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            while len(known) <= min(count, _FURTHEST):
+                try:
+                    side.scheduler.step()
+                except ValueError:
+                    return known[-1]
+                known.append(_momenta(side.optimizer))
+        return known[min(count, _FURTHEST)]
+
+    return at
+
+
+def _momenta(optimizer: Any) -> list[dict[str, Any]]:
+    return [{name: group[name] for name in ("momentum", "betas") if name in group} for group in optimizer.param_groups]
 
 
 def _rates(optimizer: Any) -> list[float]:

@@ -13,6 +13,7 @@ from compare.faults import (
     controls,
     convolving,
     course,
+    cycles,
     descent,
     kin,
     layer_controls,
@@ -39,7 +40,7 @@ _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
     *(convolving, normalising, pooling),
     *(recurrent, sequences, objectives),
-    *(accumulation, clipping, descent, adam, kin, lengths, parameters, schedules),
+    *(accumulation, clipping, descent, adam, kin, lengths, parameters, schedules, cycles),
 )
 
 _REWRITES = (controls, layer_controls, sequence_controls, step_controls)

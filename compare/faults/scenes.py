@@ -26,6 +26,7 @@ from compare.faults.fault import Scene
 from manual.rules.core import Array
 
 __all__ = [
+    "Composed",
     "Grouped",
     "attention",
     "batch_norm",
@@ -66,6 +67,21 @@ class Grouped(Recipe):
         matrices = {"params": [parameter for parameter in listed if parameter.ndim > 1]}
         vectors = {"params": [parameter for parameter in listed if parameter.ndim <= 1], **self.vectors}
         return super().make_optimizer(wing, [matrices, vectors])
+
+
+class Composed(Recipe):
+    """A schedule that may be made of others: ``schedulers`` are then names and options, too."""
+
+    def make_scheduler(self, wing: Any, optimizer: Any) -> Any:
+        assert self.schedule is not None
+        name, options = self.schedule
+        made = dict(options)
+        if "schedulers" in made:
+            made["schedulers"] = [
+                getattr(wing.optim.lr_scheduler, kind)(optimizer, **dict(of)) for kind, of in made["schedulers"]
+            ]
+        kind = getattr(wing.optim.lr_scheduler, name)
+        return kind(**made) if name == "ChainedScheduler" else kind(optimizer, **made)
 
 
 # -- experiments -------------------------------------------------------------------------------------------------------
@@ -112,7 +128,7 @@ def network(
     usual = {"SGD": 0.3, "Adagrad": 0.1, "RMSprop": 0.03}.get(optimizer, 0.05)
     chosen: Options = (optimizer, {"lr": usual if lr is None else lr, **options})
     falling: Options = FALLING if schedule is None else (schedule[0], dict(schedule[1]))
-    recipe = Recipe(chosen, falling, max_norm) if vectors is None else Grouped(chosen, falling, dict(vectors))
+    recipe = Composed(chosen, falling, max_norm) if vectors is None else Grouped(chosen, falling, dict(vectors))
 
     def build() -> Any:
         def make_torch() -> torch.nn.Module:
@@ -130,7 +146,8 @@ def network(
     said += [f"{steps} steps"] * (steps != STEPS)
     said += [f"{key} {value} for vectors" for key, value in vectors or ()]
     if schedule is not None:
-        shown = (getattr(value, "__name__", value) for _, value in schedule[1])
+        shown = [getattr(value, "__name__", value) for name, value in schedule[1] if name != "schedulers"]
+        shown = [*(kind for kind, _ in dict(schedule[1]).get("schedulers", ())), *shown]
         said.append(f"{schedule[0]}({', '.join(map(str, shown))})")
     return Scene(", ".join(said), build)
 

@@ -18,6 +18,7 @@ import numpy as np
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, closeness
 from compare.diagnosis.feeds import before, fed, parameter_names, rates_in_force, walked
+from compare.diagnosis.schedules import momenta_at
 from compare.diagnosis.updates.decay import coupled, decays_apart, decoupled, with_decay
 from compare.diagnosis.updates.foreign import rule_of
 from compare.diagnosis.updates.rules import RULES, Rule, Turn
@@ -153,6 +154,9 @@ class Run:
         options = dict(self.groups[name])
         if self.group_numbers[name] < len(self.rates[step]):
             options["lr"] = self.rates[step][self.group_numbers[name]]
+        momenta = momenta_at(self.evidence)
+        if momenta is not None:
+            options |= momenta(step - 1)[self.group_numbers[name]]
         if isinstance(options.get("eps"), tuple):  # Adafactor's first is that of the dtype unless it is given
             first, *others = options["eps"]
             of_dtype = np.finfo(np.asarray(self.parameters[step][name]).dtype).eps if first is None else first
