@@ -5,6 +5,7 @@ Each optimizer is named state (*slots*) and one method, ``update``, that reads l
 
 from manual.optim import lr_scheduler, swa_utils
 from manual.optim.adadelta import Adadelta
+from manual.optim.adafactor import Adafactor
 from manual.optim.adagrad import Adagrad
 from manual.optim.adam import Adam
 from manual.optim.adamax import Adamax
@@ -24,6 +25,7 @@ __all__ = [
     "LBFGS",
     "SGD",
     "Adadelta",
+    "Adafactor",
     "Adagrad",
     "Adam",
     "AdamW",

@@ -28,14 +28,14 @@ class ASGD(Optimizer):
 
     Slots: ``step`` (``t``), ``eta`` (``η``), ``mu`` (``μ``), ``ax`` (``a``).
 
-    While ``μ = 1`` the average is the parameter itself. After ``t₀`` it is the mean of the parameters from there on:
-    ``a_n = a_(n−1) + (θ_n − a_(n−1)) / n``. The average is not used for training; it is what one keeps in the end.
+    While ``μ = 1`` the average is the parameter itself. From step ``t₀ + 2`` on it is the mean of the parameters since
+    then, ``a_n = a_(n−1) + (θ_n − a_(n−1)) / n``. It is not used for training; it is what one keeps in the end.
 
     Polyak and Juditsky, "Acceleration of Stochastic Approximation by Averaging" (1992); the rate and the start of the
     average: Bottou, "Stochastic Gradient Descent Tricks" (2012).
 
     Convention: ``η`` and ``μ`` are computed after the update, for the next one, as in torch: a changed rate takes
-    effect one step late.
+    effect one step late, and so does the start of the average.
 
     Convention: ``η`` and ``μ`` are rounded to float32 whatever the parameter's dtype, as in torch. They are computed in
     double precision before, as in torch's single-tensor loop; its foreach loop computes ``η`` in float32.

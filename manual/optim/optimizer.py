@@ -151,6 +151,10 @@ class Optimizer:
         if "step" in self.scalar_slots:
             slots["step"] += 1
 
+    def slot_shape(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of a slot, bar ``scalar_slots``, for a parameter of a shape."""
+        return shape
+
     def conclude(self, slots: dict[str, Any], group: dict[str, Any]) -> None:
         """Move the scalar slots on in place after the update, where it needs their old values; see ``advance``."""
 
@@ -330,7 +334,8 @@ class Optimizer:
                 loaded[name] = np.asarray(value, np.float32 if isinstance(value, (int, float)) else None).copy()
                 continue
             loaded[name] = np.asarray(value).astype(parameter.dtype, order="C")
-            if self.elementwise and name not in self.scalar_slots and loaded[name].shape != parameter.shape:
+            expected = () if name in self.scalar_slots else self.slot_shape(name, parameter.shape)
+            if loaded[name].shape != expected:
                 raise ValueError(
                     f"loaded state dict has a {name} of shape {loaded[name].shape} for parameter {number}, "
                     f"which has shape {parameter.shape}"
@@ -360,11 +365,12 @@ def at_least_zero(description: str, value: Any) -> None:
         raise ValueError(f"Invalid {description}: {value}")
 
 
-def check_learning_rate(lr: Rate) -> None:
+def check_learning_rate(lr: Rate, message: str = "Invalid learning rate") -> None:
     """Refuse a rate that is negative, not a number, or an array of more or less than one element."""
-    if np.size(lr.data if isinstance(lr, Tensor) else lr) != 1:
+    if np.asarray(lr.data if isinstance(lr, Tensor) else lr).size != 1:
         raise ValueError("Tensor lr must be 1-element")
-    at_least_zero("learning rate", lr)
+    if not lr >= 0:
+        raise ValueError(f"{message}: {lr}")
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -376,7 +382,9 @@ def _plain(name: str, value: Any) -> Any:
         return type(value)(_plain("", item) for item in value)
     if isinstance(value, np.generic):
         return value.item()
-    array = value.data if isinstance(value, Tensor) else value
-    if not hasattr(array, "__array__") or np.size(array) != 1:
+    if not hasattr(value, "__array__"):
         return value
-    return np.asarray(array).reshape(()) if name == "lr" else np.asarray(array).item()
+    array = np.asarray(value.data if isinstance(value, Tensor) else value)
+    if array.size != 1:
+        return value
+    return array.reshape(()) if name == "lr" else array.item()

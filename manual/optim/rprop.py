@@ -40,7 +40,7 @@ class Rprop(Optimizer):
     on a parameter that has slots. The bounds hold for the first step size too.
 
     Convention: the sign is that of the product ``g p`` in the parameter's own dtype, as in torch: where the product
-    underflows to 0 the step size stays.
+    underflows to 0 the step size stays. The sign of NaN is 0, as in torch: a gradient of NaN moves nothing.
     """
 
     scalar_slots = ("step",)
@@ -75,17 +75,16 @@ class Rprop(Optimizer):
         g = gradient
         if group["maximize"]:
             g = np.negative(gradient, out=self.scratch("gradient", parameter))
-        factor = np.multiply(g, p, out=scratch)
-        factor = np.sign(factor, out=factor)
-        turned = factor < 0
-        np.copyto(factor, grow, where=factor > 0)
-        np.copyto(factor, 1, where=factor == 0)
-        np.copyto(factor, shrink, where=turned)
-        size *= factor
+        agreement = signs(np.multiply(g, p, out=scratch))
+        factors = np.array([shrink, 1, grow], parameter.dtype)
+        size *= factors.take(agreement + 1, out=scratch, mode="clip")
         np.clip(size, smallest, largest, out=size)
 
         p[...] = g
-        np.copyto(p, 0, where=turned)
-        change = np.sign(p, out=scratch)
-        change *= size
-        parameter -= change
+        np.copyto(p, 0, where=agreement < 0)
+        parameter -= np.multiply(size, signs(p), out=scratch)
+
+
+def signs(array: Array) -> Array:
+    """-1, 0 or 1 for each element, as int8; 0 for NaN, where ``np.sign`` has NaN."""
+    return np.subtract(array > 0, array < 0, dtype=np.int8)

@@ -62,6 +62,12 @@ CASES = [
     ("ASGD", {"lr": 0.1, "lambd": 0.3, "alpha": 0.5, "t0": 3}),
     ("ASGD", {"lr": 0.1, "t0": 0, "weight_decay": 0.5}),
     ("ASGD", {"lr": 0.1, "lambd": 0.0, "maximize": True, "weight_decay": 0.5}),
+    ("Adafactor", {}),
+    ("Adafactor", {"lr": 1.0, "beta2_decay": -0.3}),  # the relative step is 1/√t
+    ("Adafactor", {"lr": 0.1, "eps": (0.5, 2.0)}),  # both floors are met
+    ("Adafactor", {"lr": 0.1, "eps": (0.0, 0.0), "d": 1.5}),
+    ("Adafactor", {"lr": 0.1, "d": 100.0, "beta2_decay": 0.0}),  # nothing is clipped, nothing remembered
+    ("Adafactor", {"lr": 0.1, "weight_decay": 0.5, "maximize": True}),
 ]
 
 # options of a second group; the first has lr 0.1
@@ -82,6 +88,7 @@ OVERRIDES = {
     },
     "RAdam": {"lr": 0.02, "betas": (0.6, 0.95), "eps": 1e-2, "weight_decay": 0.3},
     "Rprop": {"lr": 0.02, "etas": (0.7, 1.1), "step_sizes": (0.01, 0.03)},
+    "Adafactor": {"lr": 0.02, "beta2_decay": -0.5, "eps": (1e-2, 1e-2), "d": 2.0, "weight_decay": 0.3},
     "ASGD": {"lr": 0.02, "lambd": 0.1, "alpha": 1.0, "t0": 2, "weight_decay": 0.3},
 }
 

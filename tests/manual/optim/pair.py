@@ -25,6 +25,13 @@ class Pair:
         self.actual = [Tensor(array.copy(), requires_grad=True) for array in arrays]
         self.expected = [torch.tensor(array, requires_grad=True) for array in arrays]
 
+    @classmethod
+    def of(cls, name, options, dtype="float64", **more):
+        """A pair with optimizers of that name; torch's Adafactor divides by the size and takes no empty parameter."""
+        shapes = [shape for shape in SHAPES if name != "Adafactor" or 0 not in shape]
+        tolerance = more.pop("tolerance", None)
+        return cls(dtype, shapes, tolerance=tolerance).optimizers(name, options, **more)
+
     def optimizers(self, name, options, *, foreach=False, actual_class=None, split=None, overrides=None):
         def groups(params):
             if split is None:
@@ -35,13 +42,14 @@ class Pair:
         self.theirs = getattr(torch.optim, name)(groups(self.expected), **options, foreach=foreach)
         return self
 
-    def step(self, without=()):
-        """One step with fresh random gradients; the parameters numbered in ``without`` get none."""
+    def step(self, without=(), gradients=None):
+        """One step with the gradients, else with fresh random ones; the parameters numbered in ``without`` get none."""
         for index, (ours, theirs) in enumerate(zip(self.actual, self.expected, strict=True)):
             if index in without:
                 ours.grad, theirs.grad = None, None
                 continue
-            gradient = np.asarray(self.random.normal(size=ours.shape)).astype(self.dtype)
+            gradient = gradients[index] if gradients else self.random.normal(size=ours.shape)
+            gradient = np.asarray(gradient).astype(self.dtype)
             ours.grad, theirs.grad = gradient.copy(), torch.tensor(gradient)
         self.ours.step()
         self.theirs.step()

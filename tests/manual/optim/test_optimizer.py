@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 import warnings
 
 import numpy as np
@@ -201,7 +202,7 @@ def test_the_layout_is_torchs(cls):
     assert ours.keys() == theirs.keys()
     assert ours["state"].keys() == theirs["state"].keys()
     assert ours["param_groups"][0]["params"] == theirs["param_groups"][0]["params"] == [0, 1]
-    assert ours["param_groups"][0].keys() <= theirs["param_groups"][0].keys()
+    assert ours["param_groups"][0].keys() == theirs["param_groups"][0].keys() - KERNEL
     for number, slots in theirs["state"].items():
         assert ours["state"][number].keys() == slots.keys()
         for name, slot in slots.items():
@@ -288,6 +289,26 @@ def test_states_that_do_not_fit_are_refused(spoil, message):
     saved = copy.deepcopy(optimizer.state_dict())
     spoil(saved)
     with pytest.raises(ValueError, match=message):
+        optimizer.load_state_dict(saved)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "shape", "right"),
+    [
+        (optim.Adafactor, "row_var", (2, 3), (2, 1)),
+        (optim.Adafactor, "col_var", (1, 1), (1, 3)),
+        (optim.NAdam, "mu_product", (1,), ()),
+        (optim.ASGD, "ax", (2,), (2, 3)),
+    ],
+)
+def test_a_slot_of_another_shape_is_refused(cls, name, shape, right):
+    optimizer, (parameter, _) = trained(cls)
+    assert optimizer.state[parameter][name].shape == right
+    saved = copy.deepcopy(optimizer.state_dict())
+    optimizer.load_state_dict(saved)
+    saved["state"][0][name] = np.ones(shape)
+    message = f"has a {name} of shape {shape} for parameter 0, which has shape (2, 3)"
+    with pytest.raises(ValueError, match=re.escape(message)):
         optimizer.load_state_dict(saved)
 
 

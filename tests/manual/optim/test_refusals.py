@@ -64,6 +64,12 @@ INVALID = [
     ("Rprop", {"etas": (1.2, 0.5)}),
     ("ASGD", {"lr": -1}),
     ("ASGD", {"weight_decay": -1}),
+    ("Adafactor", {"lr": -1}),
+    ("Adafactor", {"beta2_decay": 0.5}),
+    ("Adafactor", {"eps": (-1, 1e-3)}),
+    ("Adafactor", {"eps": (None, -1)}),
+    ("Adafactor", {"d": 0.5}),
+    ("Adafactor", {"weight_decay": -1}),
 ]
 
 
