@@ -12,5 +12,6 @@ from manual.optim.muon import Muon
 from manual.optim.optimizer import Optimizer
 from manual.optim.rmsprop import RMSprop
 from manual.optim.sgd import SGD
+from manual.optim.sparse_adam import SparseAdam
 
-__all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Muon", "Optimizer", "RMSprop", "lr_scheduler"]
+__all__ = ["LBFGS", "SGD", "Adagrad", "Adam", "AdamW", "Muon", "Optimizer", "RMSprop", "SparseAdam", "lr_scheduler"]
