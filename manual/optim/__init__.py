@@ -19,6 +19,7 @@ from manual.optim.radam import RAdam
 from manual.optim.rmsprop import RMSprop
 from manual.optim.rprop import Rprop
 from manual.optim.sgd import SGD
+from manual.optim.sparse_adam import SparseAdam
 
 __all__ = [
     "ASGD",
@@ -36,6 +37,7 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "SparseAdam",
     "lr_scheduler",
     "swa_utils",
 ]
