@@ -279,7 +279,7 @@ class Nudging(TorchDispatchMode):
         name = name_of(func)
         position, kinks = BEHIND.get(name, (0, None))
         value = args[position] if len(args) > position else None
-        if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
+        if not isinstance(value, Tensor) or not value.is_floating_point() or value.is_sparse or not value.numel():
             return func(*args, **kwargs)
         if name == "eq":
             for side in args:

@@ -20,6 +20,7 @@ from compare.faults import (
     layers,
     lengths,
     losses,
+    matrices,
     modules,
     normalising,
     objectives,
@@ -40,7 +41,7 @@ _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
     *(convolving, normalising, pooling),
     *(recurrent, sequences, objectives),
-    *(accumulation, clipping, descent, adam, kin, lengths, parameters, schedules, cycles),
+    *(accumulation, clipping, descent, adam, kin, lengths, matrices, parameters, schedules, cycles),
 )
 
 _REWRITES = (controls, layer_controls, sequence_controls, step_controls)

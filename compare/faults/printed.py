@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from compare.faults.planting import Plant
-from manual.optim import ASGD, SGD, Adadelta, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Rprop
+from manual.optim import ASGD, SGD, Adadelta, Adafactor, Adam, Adamax, AdamW, NAdam, Optimizer, RAdam, RMSprop, Rprop
 from manual.rules.core import Array
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "decayed",
     "penalised",
     "printed_adadelta",
+    "printed_adafactor",
     "printed_adam",
     "printed_adamax",
     "printed_asgd",
@@ -143,14 +144,22 @@ def printed_momentum(
 
 
 def _printed(
-    optimizer: type[Optimizer], slots_of: dict[str, str], lines: dict[str, Line], scalars: tuple[str, ...] = ()
+    optimizer: type[Optimizer],
+    slots_of: dict[str, str],
+    lines: dict[str, Line],
+    scalars: tuple[str, ...] = (),
+    least: int = 0,
 ) -> Plant:
     """An update made of lines, each the new value of a letter; ``slots_of`` says which letters are kept, and where.
 
-    ``scalars`` are the kept letters that the optimizer itself moves on, before or after the update.
+    ``scalars`` are the kept letters that the optimizer itself moves on, before or after the update. Parameters of
+    fewer than ``least`` dimensions are updated by the optimizer itself.
     """
 
     def update(right: Any, self: Any, parameter: Array, gradient: Array, slots: Any, group: Any) -> None:
+        if parameter.ndim < least:
+            right(self, parameter, gradient, slots, group)
+            return
         n: Any = _Lines(parameter, gradient, slots, group)
         vars(n).update({name: value for name, value in group.items() if name not in ("lr", "eps", "params")})
         for letter, slot in slots_of.items():
@@ -178,6 +187,32 @@ ADADELTA: dict[str, Line] = {
 def printed_adadelta(**wrong: Line) -> Plant:
     """Adadelta as printed, but for the lines given."""
     return _printed(Adadelta, {"v": "square_avg", "a": "acc_delta"}, {**ADADELTA, **wrong})
+
+
+def _rms(x: Array) -> float:
+    return float(np.sqrt(np.mean(x**2)))
+
+
+ADAFACTOR: dict[str, Line] = {
+    "g": bare,
+    "length": lambda n: max(n.eps[1], n.rms(n.theta)) * min(n.lr, 1 / np.sqrt(n.t)),
+    "share": lambda n: n.t**n.beta2_decay,
+    "square_of_rows": lambda n: np.mean(n.g**2, -1, keepdims=True),
+    "square_of_columns": lambda n: np.mean(n.g**2, -2, keepdims=True),
+    "rows": lambda n: (1 - n.share) * n.rows + n.share * n.square_of_rows,
+    "columns": lambda n: (1 - n.share) * n.columns + n.share * n.square_of_columns,
+    "v": lambda n: n.rows * n.columns / np.maximum(np.mean(n.rows, -2, keepdims=True), n.eps[0]),
+    "root": lambda n: np.sqrt(np.maximum(n.v, n.eps[0] ** 2)),
+    "step": lambda n: n.g / n.root,
+    "clipped": lambda n: n.step / max(1, n.rms(n.step) / n.d),
+    "theta": lambda n: n.theta - n.length * n.clipped,
+}
+
+
+def printed_adafactor(**wrong: Line) -> Plant:
+    """Adafactor of matrices as printed, but for the lines given; vectors are updated as they should."""
+    lines = {"rms": lambda n: _rms, **ADAFACTOR, **wrong}
+    return _printed(Adafactor, {"rows": "row_var", "columns": "col_var"}, lines, least=2)
 
 
 ADAMAX: dict[str, Line] = {

@@ -21,7 +21,19 @@ import torch_ref.models
 from compare.experiment import Setting
 from compare.experiments.pairs import Recipe, classic_pair, module_pair
 from compare.faults import models_manual, models_torch
-from compare.faults.data import CLASSES, ROWS, SIZES, STEPS, columns, patients, pixels, steps_of, tokens, tumours
+from compare.faults.data import (
+    CLASSES,
+    ROWS,
+    SIZES,
+    STEPS,
+    brightnesses,
+    columns,
+    patients,
+    pixels,
+    steps_of,
+    tokens,
+    tumours,
+)
 from compare.faults.fault import Scene
 from manual.rules.core import Array
 
@@ -34,6 +46,8 @@ __all__ = [
     "cross_entropy",
     "distillation",
     "logistic",
+    "looked_up",
+    "matrices",
     "network",
     "overflow",
     "pooled",
@@ -409,3 +423,39 @@ def spare(optimizer: str, **options: Any) -> Scene:
     recipe = Recipe((optimizer, {"lr": 0.05, **options}), FALLING)
     said = ", ".join(["digits, an unused layer", optimizer, *(f"{key} {value}" for key, value in options.items())])
     return _twins("Spare", said, (9, 5, CLASSES), lambda: steps_of(*pixels()), recipe=recipe)
+
+
+@cache
+def matrices(optimizer: str, lr: float, **options: Any) -> Scene:
+    """One matrix without a bias, all that Muon takes: four numbers told from two of little correlation.
+
+    Its gradient has singular values of one size; those of a network's have not, and bfloat16 then decides the step.
+    """
+
+    def build() -> Any:
+        x, y = patients()
+        pair = _pair(
+            partial(manual.nn.Linear, 2, 4, bias=False),
+            partial(torch.nn.Linear, 2, 4, bias=False),
+            Recipe((optimizer, {"lr": lr, **options}), FALLING),
+            loss=lambda wing: wing.nn.MSELoss(),
+        )
+        return pair, steps_of(np.ascontiguousarray(x[:, (0, 3)]), y)
+
+    said = ["diabetes, a matrix 4 x 2", optimizer, *(f"{key} {value}" for key, value in options.items())]
+    return Scene(", ".join(said), build)
+
+
+@cache
+def looked_up(optimizer: str, lr: float, **options: Any) -> Scene:
+    """A table of which a step looks up some rows, with row-sparse gradients: a digit from one of its pixels."""
+
+    def model(wing: Any) -> Callable[[], Any]:
+        return lambda: wing.nn.Sequential(wing.nn.Embedding(19, CLASSES, sparse=True))
+
+    def build() -> Any:
+        x, y = brightnesses()
+        return _pair(model(manual), model(torch), Recipe((optimizer, {"lr": lr, **options}), FALLING)), steps_of(x, y)
+
+    said = ["digits, a table of brightnesses", optimizer, *(f"{key} {value}" for key, value in options.items())]
+    return Scene(", ".join(said), build)

@@ -49,8 +49,8 @@ class Optimizer:
     effect, and read as a Python number at every step. Other options become Python numbers when they are set.
 
     A subclass overrides ``new_slots``, ``update`` and where needed ``advance``, ``conclude`` and ``bundled``; one that
-    takes row-sparse gradients (:class:`~manual.sparse_rows.SparseRows`) also ``check_kinds`` and ``update_rows``. One that
-    needs the shape of a parameter sets ``elementwise = False``; one that is no map of single parameters overrides
+    takes row-sparse gradients (:class:`~manual.sparse_rows.SparseRows`) also ``check_kinds`` and ``update_rows``. One
+    that needs the shape of a parameter sets ``elementwise = False``; one that is no map of single parameters overrides
     ``step``.
     """
 

@@ -95,9 +95,10 @@ def orthogonal(
     tall = g.shape[0] > g.shape[1]
     x = bfloat16(g.T if tall else g)
     x = bfloat16(x / np.float32(norm(x, eps)))
-    for _ in range(steps):
-        gram = bfloat16(x @ x.T)
-        x = bfloat16(a * x + bfloat16(b * gram + c * (gram @ gram)) @ x)
+    with np.errstate(all="ignore"):
+        for _ in range(steps):
+            gram = bfloat16(x @ x.T)
+            x = bfloat16(a * x + bfloat16(b * gram + c * (gram @ gram)) @ x)
     return np.asarray(x.T if tall else x, np.float64)
 
 
