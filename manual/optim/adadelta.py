@@ -36,7 +36,7 @@ class Adadelta(Optimizer):
     Convention: the steps are multiplied by a rate, as in torch; the paper has none (``γ = 1``). The rate does not enter
     ``u``.
 
-    Convention: ``ε`` is added inside both roots, as in the paper; it alone sets the size of the first step,
+    Convention: ``ε`` is added inside both roots, as in the paper; it alone sets the size of the first step, about
     ``√(ε / (1 − ρ))``.
     """
 

@@ -50,8 +50,8 @@ class Optimizer:
 
     A subclass overrides ``new_slots``, ``update`` and where needed ``advance``, ``conclude`` and ``bundled``; one that
     takes row-sparse gradients (:class:`~manual.sparse_rows.SparseRows`) also ``check_kinds`` and ``update_rows``. One
-    that needs the shape of a parameter sets ``elementwise = False``; one that is no map of single parameters overrides
-    ``step``.
+    that needs the shape of a parameter sets ``elementwise = False``, and overrides ``slot_shape`` where its slots have
+    another; one that is no map of single parameters overrides ``step``.
     """
 
     elementwise: ClassVar[bool] = True
@@ -351,8 +351,7 @@ class Optimizer:
                 state[number] = slots
         groups = []
         for new, old in zip(saved, self.param_groups, strict=True):
-            group = copy.deepcopy({name: value for name, value in new.items() if name != "params"})
-            group |= {name: _plain(name, group[name]) for name in self.defaults.keys() & group.keys()}
+            group = {name: _plain(name, copy.deepcopy(value)) for name, value in new.items() if name != "params"}
             if "param_names" in old:
                 group.setdefault("param_names", old["param_names"])
             groups.append({**self.defaults, **group, "params": old["params"]})
@@ -409,7 +408,7 @@ def check_learning_rate(lr: Rate, message: str = "Invalid learning rate") -> Non
 def _plain(name: str, value: Any) -> Any:
     """A Python number for what holds one: ``np.float64(0.1)`` would turn float32 arithmetic into float64.
 
-    An array of one element stays one where it is the learning rate, as a 0-d view.
+    An array of one element stays one where it is a rate (``lr``, or a scheduler's ``initial_lr``), as a 0-d view.
     """
     if type(value) in (tuple, list):
         return type(value)(_plain("", item) for item in value)
@@ -420,4 +419,4 @@ def _plain(name: str, value: Any) -> Any:
     array = np.asarray(value.data if isinstance(value, Tensor) else value)
     if array.size != 1:
         return value
-    return array.reshape(()) if name == "lr" else array.item()
+    return array.reshape(()) if name.endswith("lr") else array.item()

@@ -152,9 +152,11 @@ def test_the_rate_of_an_array_is_copied_with_the_state():
     optimizers[0].param_groups[0]["lr"][...] = 7
     assert optimizers[1].param_groups[0]["lr"] == 0.5
     theirs = torch.optim.SGD([torch.zeros(2)], lr=torch.tensor(0.25))
+    torch.optim.lr_scheduler.StepLR(theirs, 1)
     optimizers[1].load_state_dict(theirs.state_dict())
-    assert type(optimizers[1].param_groups[0]["lr"]) is np.ndarray
-    assert optimizers[1].param_groups[0]["lr"] == 0.25
+    for name in ("lr", "initial_lr"):
+        assert type(optimizers[1].param_groups[0][name]) is np.ndarray
+        assert optimizers[1].param_groups[0][name] == 0.25
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
