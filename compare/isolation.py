@@ -100,7 +100,8 @@ class IsolatedStep:
 
     def update(self) -> None:
         """Update from the reference's clipped gradients on both sides, then move the schedule on."""
-        self._actual.load_state({"gradients": _copies(self._expected.gradients)})
+        loss = {"mean_loss": self._expected.mean_loss} if hasattr(self._expected, "mean_loss") else {}
+        self._actual.load_state({"gradients": _copies(self._expected.gradients), **loss})
         for side in (self._expected, self._actual):
             side.update()
         self._compare(None, "slots", observed(self._actual, "slots"), observed(self._expected, "slots"))

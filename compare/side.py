@@ -12,6 +12,7 @@ it does not have is not guessed.
 ``slots``                  ``{parameter: {slot: array}}``
 ``buffers``                ``{name: array}``
 ``learning_rate``          a number, or one per parameter group
+``scheduled_momentum``     the same, where the schedule moves it; else ``None``
 ``replay(draws)``          take the reference's dropout masks for the next ``accumulate``
 ``state()``                a copy of all that the next step depends on (asked of the reference)
 ``load_state(state)``      makes the walk by step possible
@@ -93,17 +94,26 @@ def observed(side: Any, phase: str, terms: Any = None) -> dict[Key, Any] | None:
     if phase == "buffer":
         return _by_name(getattr(side, "buffers", None))
     if phase == "schedule":
-        found_rates = rates(side)
-        return None if found_rates is None else {(f"group {i}", 0, ""): rate for i, rate in enumerate(found_rates)}
+        found_rates, found_momenta = rates(side), _numbers(side, "scheduled_momentum")
+        if found_rates is None:
+            return None
+        shown = [(f"group {i}", rate) for i, rate in enumerate(found_rates)]
+        shown += [(f"group {i} momentum", momentum) for i, momentum in enumerate(found_momenta or ())]
+        return _by_name(dict(shown))
     raise ValueError(f"no phase is called {phase!r}")
 
 
 def rates(side: Any) -> list[float] | None:
     """The learning rates in force, one per parameter group."""
-    found = getattr(side, "learning_rate", None)
+    return _numbers(side, "learning_rate")
+
+
+def _numbers(side: Any, member: str) -> list[float] | None:
+    """A member that holds one number per parameter group, or a single one."""
+    found = getattr(side, member, None)
     if found is None:
         return None
-    return [float(rate) for rate in found] if isinstance(found, (list, tuple, np.ndarray)) else [float(found)]
+    return [float(number) for number in found] if isinstance(found, (list, tuple, np.ndarray)) else [float(found)]
 
 
 def _by_name(values: Mapping[str, Any] | None) -> dict[Key, Any] | None:

@@ -30,17 +30,13 @@ from manual.isolation import ModuleRun, run_module
 from manual.nn import Module, Parameter
 from manual.recording import Recorder
 from manual.rules.core import Array
+from manual.scheduling import advance, momenta_of, progress_of, restore_groups, restore_progress
 from manual.sparse_rows import SparseRows
 from manual.tensor import Tensor, backward
 
 __all__ = ["ClassicSide", "Side", "training_step"]
 
 Key = tuple[str, int, str]
-PROGRESS = {"last_epoch", "_step_count", "_last_lr"}
-"""What a schedule knows of how far it has come; its settings are its own, and never handed over."""
-MOMENTA = ("momentum", "betas")
-"""What a schedule may move beside the rate."""
-
 Record = Callable[[str, str, int, str, Any], None]
 
 
@@ -71,10 +67,12 @@ class _Update:
     clip: Any
     record: Record | None
     total_norm: float | None
+    mean_loss = 0.0
     _named: dict[str, Parameter]
 
     def zero_grad(self) -> None:
         self.optimizer.zero_grad()
+        self.mean_loss = 0.0
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:
         """Clip, update, schedule."""
@@ -91,6 +89,8 @@ class _Update:
             self._hand_out("buffer", self.buffers)
         self.advance_schedule()
         self._hand_out("schedule", {f"group {i}": rate for i, rate in enumerate(self.learning_rate)})
+        momenta = enumerate(self.scheduled_momentum or ())
+        self._hand_out("schedule", {f"group {i} momentum": momentum for i, momentum in momenta})
 
     def _hand_out(self, phase: str, values: Mapping[str, Any]) -> None:
         if self.record:
@@ -108,8 +108,7 @@ class _Update:
         self.optimizer.step(closure) if closure else self.optimizer.step()
 
     def advance_schedule(self) -> None:
-        if self.scheduler is not None:
-            self.scheduler.step()
+        advance(self.scheduler, self.mean_loss)
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -146,6 +145,11 @@ class _Update:
         """The rates in force, one per parameter group."""
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
+    @property
+    def scheduled_momentum(self) -> list[float] | None:
+        """The momentum in force, one per parameter group, where the schedule moves it."""
+        return momenta_of(self.optimizer, self.scheduler)
+
     def state(self) -> dict[str, Any]:
         """A copy of everything that the next step depends on, as arrays and numbers: see :meth:`load_state`."""
         return {
@@ -153,8 +157,8 @@ class _Update:
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
             "learning_rate": self.learning_rate,
-            "momenta": [{k: group[k] for k in MOMENTA if k in group} for group in self.optimizer.param_groups],
-            "scheduler": {k: v for k, v in vars(self.scheduler).items() if k in PROGRESS} if self.scheduler else None,
+            "momentum": self.scheduled_momentum,
+            "scheduler": progress_of(self.scheduler),
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -174,12 +178,9 @@ class _Update:
             self.optimizer.state.clear()
             for name, slots in state["slots"].items():
                 self.optimizer.state[self._named[name]] = {slot: _slot(value) for slot, value in slots.items()}
-        for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
-            group["lr"] = rate
-        for group, momenta in zip(self.optimizer.param_groups, state.get("momenta", ()), strict=False):
-            group.update(momenta)
-        if self.scheduler is not None:
-            vars(self.scheduler).update(state.get("scheduler") or {})
+        restore_groups(self.optimizer, state.get("learning_rate", ()), state.get("momentum"))
+        restore_progress(self.scheduler, state.get("scheduler"))
+        self.mean_loss = state.get("mean_loss", self.mean_loss)
 
 
 class Side(_Update):
@@ -209,6 +210,8 @@ class Side(_Update):
     deposits : dict of parameter name to array
     total_norm : float or None
         What the last clipping returned.
+    mean_loss : float
+        The mean total loss of what was accumulated since ``zero_grad``: what ``ReduceLROnPlateau`` is told.
     draws : dict of ``(module path, call)`` to array
         The dropout masks of the last ``accumulate``.
     """
@@ -275,6 +278,7 @@ class Side(_Update):
         terms = {"data": data.item(), "denominator": float(self.loss.denominator(output.data, target))}
         terms["penalty"] = 0.0 if penalty is None else penalty.item()
         terms["total"] = total.item()
+        self.mean_loss += weight * terms["total"]
         self._hand_out("loss", terms)
         self._weight = weight
         backward([total])
@@ -392,6 +396,7 @@ class ClassicSide(_Update):
     def accumulate(self, micro_batch: tuple[Any, Any], weight: float) -> dict[str, float]:
         """Evaluate one micro-batch and add ``weight`` times its gradient; returns the unweighted loss terms."""
         found = self.model.evaluate(*micro_batch)
+        self.mean_loss += weight * float(found.loss["total"])
         self.activations = {(path, 0, "output"): value for path, value in found.activations.items()}
         self.activation_gradients = {
             (path, 0, label): gradient for (path, label), gradient in found.activation_gradients.items()

@@ -18,15 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from torch_ref.recording import Recorder, to_array
+from torch_ref.scheduling import advance, momenta_of, progress_of, restore_groups, restore_progress
 
 __all__ = ["Side", "loss_denominator", "training_step"]
 
 Key = tuple[str, int, str]
-PROGRESS = {"last_epoch", "_step_count", "_last_lr"}
-"""What a schedule knows of how far it has come; its settings are its own, and never handed over."""
-MOMENTA = ("momentum", "betas")
-"""What a schedule may move beside the rate."""
-
 Penalty = Callable[[dict[str, Tensor]], Tensor]
 
 
@@ -82,6 +78,8 @@ class Side:
     deposits : dict of parameter name to array
     total_norm : float or None
         What the last clipping returned.
+    mean_loss : float
+        The mean total loss of what was accumulated since ``zero_grad``: what ``ReduceLROnPlateau`` is told.
     draws : dict of ``(module path, call)`` to array
         The dropout masks of the last ``accumulate``.
     """
@@ -115,6 +113,7 @@ class Side:
         self.deposits: dict[str, np.ndarray] = {}
         self.draws: dict[tuple[str, int], np.ndarray] = {}
         self.total_norm: float | None = None
+        self.mean_loss = 0.0
         self._named = dict(module.named_parameters())
         self._magnitudes: dict[tuple[str, str], np.ndarray | None] = {}
         self._prediction: tuple[Tensor, Any] | None = None
@@ -132,6 +131,7 @@ class Side:
 
     def zero_grad(self) -> None:
         self.optimizer.zero_grad()
+        self.mean_loss = 0.0
 
     def accumulate(self, micro_batch: tuple[Any, Any], weight: float) -> dict[str, float]:
         """Forward, loss and backward of one micro-batch: adds ``weight`` times its gradient.
@@ -171,6 +171,7 @@ class Side:
         terms = {"data": data.item(), "denominator": self._denominator(output.detach(), target)}
         terms["penalty"] = 0.0 if penalty is None else penalty.item()
         terms["total"] = total.item()
+        self.mean_loss += weight * terms["total"]
         return terms
 
     def widen(self) -> None:
@@ -200,8 +201,7 @@ class Side:
         self.optimizer.step(closure) if closure else self.optimizer.step()
 
     def advance_schedule(self) -> None:
-        if self.scheduler is not None:
-            self.scheduler.step()
+        advance(self.scheduler, self.mean_loss)
 
     # -- what it holds ---------------------------------------------------------------------------------------------
 
@@ -237,6 +237,11 @@ class Side:
         """The rates in force, one per parameter group."""
         return [float(group["lr"]) for group in self.optimizer.param_groups]
 
+    @property
+    def scheduled_momentum(self) -> list[float] | None:
+        """The momentum in force, one per parameter group, where the schedule moves it."""
+        return momenta_of(self.optimizer, self.scheduler)
+
     def state(self) -> dict[str, Any]:
         """A copy of everything that the next step depends on, as arrays and numbers: see :meth:`load_state`."""
         return {
@@ -244,8 +249,8 @@ class Side:
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
             "learning_rate": self.learning_rate,
-            "momenta": [{k: group[k] for k in MOMENTA if k in group} for group in self.optimizer.param_groups],
-            "scheduler": {k: v for k, v in vars(self.scheduler).items() if k in PROGRESS} if self.scheduler else None,
+            "momentum": self.scheduled_momentum,
+            "scheduler": progress_of(self.scheduler),
             "random": self.random_state,
         }
 
@@ -273,12 +278,9 @@ class Side:
             for name, slots in state["slots"].items():
                 owner = self._named[name]
                 self.optimizer.state[owner] = {k: _slot(k, v, owner.dtype) for k, v in slots.items()}
-        for group, rate in zip(self.optimizer.param_groups, state.get("learning_rate", ()), strict=False):
-            group["lr"] = rate
-        for group, momenta in zip(self.optimizer.param_groups, state.get("momenta", ()), strict=False):
-            group.update(momenta)
-        if self.scheduler is not None:
-            vars(self.scheduler).update(state.get("scheduler") or {})
+        restore_groups(self.optimizer, state.get("learning_rate", ()), state.get("momentum"))
+        restore_progress(self.scheduler, state.get("scheduler"))
+        self.mean_loss = state.get("mean_loss", self.mean_loss)
         if state.get("random") is not None:
             self._random_state = torch.from_numpy(np.array(state["random"]))
 

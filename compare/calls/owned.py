@@ -21,7 +21,7 @@ __all__ = ["MEMBERS", "Owned", "captured", "is_factory", "repeatable"]
 MEMBERS = "parameters, gradients, zero_grad(), accumulate(micro_batch, weight) and step()"
 _BY_NAME = frozenset({"parameters", "gradients", "deposits", "buffers"})
 _BY_KEY = {"activations": "output", "inputs": "input", "activation_gradients": "output"}
-_SHOWN = (*_BY_NAME, *_BY_KEY, "slots", "learning_rate", "total_norm")
+_SHOWN = (*_BY_NAME, *_BY_KEY, "slots", "learning_rate", "scheduled_momentum", "total_norm")
 
 
 def is_factory(what: str, value: Any) -> bool:
@@ -116,7 +116,7 @@ class Owned:
 
 def _normal(name: str, value: Any) -> Any:
     """A member in the form in which the walk reads it."""
-    if name in ("learning_rate", "total_norm"):
+    if name in ("learning_rate", "scheduled_momentum", "total_norm"):
         numbers = _array(name, value)
         return [float(number) for number in numbers] if numbers.ndim == 1 else _scalar(f"the side's {name}", numbers)
     if not isinstance(value, Mapping):

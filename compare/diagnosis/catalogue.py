@@ -115,6 +115,7 @@ CAUSES = {
     "schedule off by one": "the rate is that of one step earlier or later",
     "schedule per micro-batch": "the schedule advances once per micro-batch",
     "schedule not advanced": "the rate does not move",
+    "other scheduled momentum": "the momentum that the schedule moves is another one",
     "other learning rate": "the step is right but for a factor on the learning rate",
     # -- buffers -----------------------------------------------------------------------------------------------------
     "buffer updated when frozen": "running statistics move where they should stay",

@@ -1,36 +1,48 @@
-"""The learning rate: a schedule that is late, early, advanced too often, or not at all."""
+"""The learning rate, and the momentum that moves with it: late, early, advanced too often, or not at all."""
 
 from __future__ import annotations
 
 import math
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.feeds import counts_of
 from compare.diagnosis.numbers import equals
+from compare.side import observed
 
-__all__ = ["hypotheses", "momenta_at", "rates_at"]
+__all__ = ["hypotheses", "rates_at"]
 
 LOOK_AT = "where the schedule is advanced: once per step, after the update"
 FORMULA = "the schedule's formula, rate = initial rate * factor(count of steps)"
 _FURTHEST = 10_000  # a count beyond which no schedule is followed
 
-Rate = Callable[[int, int], float]
-"""The rate of a group after a step."""
+Value = Callable[[int, str], float]
+"""What is shown after a step under a name: the rate of a group, or its momentum."""
 
 
 def rates_at(evidence: Evidence) -> Callable[[int], list[float]] | None:
     """The reference's rates after any number of advances, one per group; ``None`` without a schedule to be asked."""
-    side = evidence.another_reference()
-    scheduler, optimizer = getattr(side, "scheduler", None), getattr(side, "optimizer", None)
-    if scheduler is None or optimizer is None:
+    at = _shown_at(evidence)
+    if at is None:
         return None
-    known = [_rates(optimizer)]
+    return lambda count: [value for name, value in at(count).items() if not _is_momentum(name)]
 
-    def at(count: int) -> list[float]:
+
+def _shown_at(evidence: Evidence) -> Callable[[int], dict[str, float]] | None:
+    """The same by name, momenta among it."""
+    side = evidence.another_reference()
+    scheduler = getattr(side, "scheduler", None)
+    if scheduler is None or getattr(side, "optimizer", None) is None:
+        return None
+
+    def shown() -> dict[str, float]:
+        return {name: float(value) for (name, _, _), value in (observed(side, "schedule") or {}).items()}
+
+    known = [shown()]
+
+    def at(count: int) -> dict[str, float]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch minds a schedule that is advanced without a step
             while len(known) <= min(count, _FURTHEST):
@@ -38,7 +50,7 @@ def rates_at(evidence: Evidence) -> Callable[[int], list[float]] | None:
                     scheduler.step()
                 except ValueError:  # one cycle has an end
                     return known[-1]
-                known.append(_rates(optimizer))
+                known.append(shown())
         return known[min(count, _FURTHEST)]
 
     try:
@@ -48,64 +60,33 @@ def rates_at(evidence: Evidence) -> Callable[[int], list[float]] | None:
     return at
 
 
-def momenta_at(evidence: Evidence) -> Callable[[int], list[dict[str, Any]]] | None:
-    """The reference's momenta or betas after any number of advances, by group; ``None`` where they do not move."""
-    if "momenta" not in evidence.memory:
-        evidence.memory["momenta"] = _momenta_at(evidence)
-    found: Callable[[int], list[dict[str, Any]]] | None = evidence.memory["momenta"]
-    return found
-
-
-def _momenta_at(evidence: Evidence) -> Callable[[int], list[dict[str, Any]]] | None:
-    scheduler = getattr(evidence.reference, "scheduler", None)
-    if not getattr(scheduler, "cycle_momentum", False):
-        return None
-    side = evidence.another_reference()
-    known = [_momenta(side.optimizer)]
-
-    def at(count: int) -> list[dict[str, Any]]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            while len(known) <= min(count, _FURTHEST):
-                try:
-                    side.scheduler.step()
-                except ValueError:
-                    return known[-1]
-                known.append(_momenta(side.optimizer))
-        return known[min(count, _FURTHEST)]
-
-    return at
-
-
-def _momenta(optimizer: Any) -> list[dict[str, Any]]:
-    return [{name: group[name] for name in ("momentum", "betas") if name in group} for group in optimizer.param_groups]
-
-
-def _rates(optimizer: Any) -> list[float]:
-    return [float(group["lr"]) for group in optimizer.param_groups]
+def _is_momentum(name: str) -> bool:
+    return name.endswith(" momentum")
 
 
 def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     """Yield what the rates would be under each mistake; quickly nothing where they do not differ first."""
     if evidence.phase != "schedule":
         return
-    at = rates_at(evidence)
+    at = _shown_at(evidence)
     if at is not None:
         for cause, says, rank, count in _counts(evidence):
 
-            def rate(step: int, group: int, count: Callable[[int], int] = count) -> float:
-                return at(max(0, count(step)))[group]
+            def value(step: int, name: str, count: Callable[[int], int] = count) -> float:
+                return at(max(0, count(step)))[name]
 
-            yield _hypothesis(evidence, cause, says, rate, LOOK_AT, rank)
+            yield _hypothesis(evidence, cause, says, value, LOOK_AT, rank)
 
-        def compounded(step: int, group: int) -> float:
-            first = at(0)[group]
-            in_force = _shown(evidence, step - 1, group) if evidence.sync == "free" else at(step - 1)[group]
-            return in_force * at(step)[group] / first if first else math.nan
+        def compounded(step: int, name: str) -> float:
+            if _is_momentum(name):
+                return at(step)[name]
+            first = at(0)[name]
+            in_force = _shown(evidence, step - 1, name) if evidence.sync == "free" else at(step - 1)[name]
+            return in_force * at(step)[name] / first if first else math.nan
 
         says = "the schedule's factor multiplies the rate in force, not the initial rate, and so compounds"
         yield _hypothesis(evidence, "other learning rate", says, compounded, FORMULA, 4)
-    yield from _other_rates(evidence)
+    yield from _other_values(evidence)
 
 
 def _counts(evidence: Evidence) -> Iterator[tuple[str, str, int, Callable[[int], int]]]:
@@ -142,54 +123,49 @@ def _ahead(turn: int) -> Callable[[int], int]:
     return lambda step: step if step < turn else step + turn
 
 
-def _other_rates(evidence: Evidence) -> Iterator[Hypothesis]:
-    """The rates as they are, with the factor by which they are off."""
+def _other_values(evidence: Evidence) -> Iterator[Hypothesis]:
+    """The rates, or the momenta, as they are, with the factor by which they are off."""
     numbers = counts_of(evidence)
-    pair = evidence.pair
+    pair, own = evidence.pair, evidence.checkpoint.name
+    what, cause = ("momentum", "other scheduled momentum") if _is_momentum(own) else ("rate", "other learning rate")
     if not float(pair.expected):
         return
     factor = float(pair.actual) / float(pair.expected)
     if not math.isfinite(factor):
         return
 
-    def scaled(step: int, group: int) -> float:
-        found = evidence.pairs.get(_place(step, group))
-        return math.nan if found is None else factor * float(found.expected)
+    def scaled(step: int, name: str) -> float:
+        found = evidence.pairs.get(_place(step, name))
+        same_kind = _is_momentum(name) == _is_momentum(own)
+        return math.nan if found is None else (factor if same_kind else 1.0) * float(found.expected)
 
-    says = f"the rate is {equals(factor, numbers)} times what it should be"
-    yield _hypothesis(evidence, "other learning rate", says, scaled, FORMULA, 6, 1)
+    says = f"the {what} is {equals(factor, numbers)} times what it should be"
+    yield _hypothesis(evidence, cause, says, scaled, FORMULA, 6, 1)
     after = [
-        f"{_shown(evidence, step, _group_of(evidence.checkpoint)):.6g} for {float(found.expected):.6g}"
+        f"{_shown(evidence, step, own):.6g} for {float(found.expected):.6g}"
         for step in range(evidence.checkpoint.step, len(evidence.steps) + 1)
-        if (found := evidence.pairs.get(_place(step, _group_of(evidence.checkpoint)))) is not None
+        if (found := evidence.pairs.get(_place(step, own))) is not None
     ]
-    says = (
-        f"from step {evidence.checkpoint.step} on the rate is {', '.join(after)}; no count of this schedule gives that"
-    )
-    yield _hypothesis(
-        evidence, "other learning rate", says, lambda step, group: _shown(evidence, step, group), FORMULA, 9, len(after)
-    )
+    says = f"from step {evidence.checkpoint.step} on the {what} is {', '.join(after)}; "
+    says += "no count of this schedule gives that"
+    yield _hypothesis(evidence, cause, says, lambda step, name: _shown(evidence, step, name), FORMULA, 9, len(after))
 
 
-def _place(step: int, group: int) -> Checkpoint:
-    return Checkpoint(step, None, "schedule", f"group {group}")
+def _place(step: int, name: str) -> Checkpoint:
+    return Checkpoint(step, None, "schedule", name)
 
 
-def _shown(evidence: Evidence, step: int, group: int) -> float:
-    """The actual side's rate after a step; before the first it is the initial one."""
+def _shown(evidence: Evidence, step: int, name: str) -> float:
+    """What the actual side shows after a step; before the first the rate is the initial one."""
     if step == 0:
-        return evidence.steps[0].rates[group]
-    found = evidence.pairs.get(_place(step, group))
+        return evidence.steps[0].rates[int(name.split()[1])]
+    found = evidence.pairs.get(_place(step, name))
     return math.nan if found is None else float(found.actual)
 
 
 def _hypothesis(
-    evidence: Evidence, cause: str, says: str, rate: Rate, look_at: str, rank: int, freedom: int = 0
+    evidence: Evidence, cause: str, says: str, value: Value, look_at: str, rank: int, freedom: int = 0
 ) -> Hypothesis:
-    """Predict the rates of every recorded step."""
-    predicted = {key: rate(key.step, _group_of(key)) for key in evidence.pairs if key.phase == "schedule"}
+    """Predict the rates, and the momenta that are shown, of every recorded step."""
+    predicted = {key: value(key.step, key.name) for key in evidence.pairs if key.phase == "schedule"}
     return Hypothesis(cause, predicted, says, look_at, rank, freedom)
-
-
-def _group_of(key: Checkpoint) -> int:
-    return int(key.name.rpartition(" ")[2])

@@ -18,6 +18,7 @@ from manual.optim.lr_scheduler import (
     MultiStepLR,
     OneCycleLR,
     PolynomialLR,
+    ReduceLROnPlateau,
     SequentialLR,
 )
 
@@ -67,6 +68,11 @@ _WARM_UP = (
 )
 _SEQUENTIAL = scenes.network(schedule=("SequentialLR", (("schedulers", _WARM_UP), ("milestones", (2,)))), steps=6)
 _CHAINED = scenes.network(schedule=("ChainedScheduler", (("schedulers", _WARM_UP),)))
+_PLATEAU = scenes.network(
+    lr=1e-3,
+    schedule=("ReduceLROnPlateau", (("factor", 0.45), ("patience", 1), ("threshold", 0.5), ("cooldown", 1))),
+    steps=6,
+)
 
 
 def _rates(kind: Any, wrong: Callable[[Any, Callable[[], list[float]]], list[float]]) -> Plant:
@@ -137,9 +143,9 @@ FAULTS.add(
 @FAULTS.add(
     "cyclic-momentum-not-cycled",
     "the rate swings and the momentum stays",
-    cause="schedule not advanced",
-    phase="slots",
-    step=2,
+    cause="other scheduled momentum",
+    phase="schedule",
+    step=1,
     scene=_WITH_MOMENTUM,
 )
 def momentum_not_cycled(plant: Planting) -> None:
@@ -156,9 +162,9 @@ def momentum_not_cycled(plant: Planting) -> None:
 @FAULTS.add(
     "one-cycle-momentum-not-cycled",
     "the rate rises and falls and the momentum stays at its maximum",
-    cause="schedule not advanced",
-    phase="slots",
-    step=2,
+    cause="other scheduled momentum",
+    phase="schedule",
+    step=1,
     scene=_ONE_CYCLE,
 )
 def one_cycle_momentum(plant: Planting) -> None:
@@ -328,3 +334,39 @@ def not_begun_anew(plant: Planting) -> None:
 )
 def only_the_last(plant: Planting) -> None:
     plant.replace(ChainedScheduler, "step", lambda right, scheduler: scheduler._schedulers[-1].step())
+
+
+# -- plateaus ----------------------------------------------------------------------------------------------------------
+
+
+@FAULTS.add(
+    "plateau-patience-a-step-short",
+    "the rate falls when the bad steps reach the patience, not when they exceed it",
+    cause="other learning rate",
+    phase="schedule",
+    step=2,
+    scene=_PLATEAU,
+)
+def patience_a_step_short(plant: Planting) -> None:
+    def step(right: Any, scheduler: Any, *metrics: Any) -> None:
+        patience, scheduler.patience = scheduler.patience, scheduler.patience - 1
+        right(scheduler, *metrics)
+        scheduler.patience = patience
+
+    plant.replace(ReduceLROnPlateau, "step", step)
+
+
+@FAULTS.add(
+    "plateau-cooldown-ignored",
+    "bad steps are counted in the cooldown, too",
+    cause="other learning rate",
+    phase="schedule",
+    step=5,
+    scene=_PLATEAU,
+)
+def cooldown_ignored(plant: Planting) -> None:
+    def step(right: Any, scheduler: Any, *metrics: Any) -> None:
+        scheduler.cooldown_counter = 0
+        right(scheduler, *metrics)
+
+    plant.replace(ReduceLROnPlateau, "step", step)

@@ -12,7 +12,7 @@ import numpy as np
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.feeds import counts_of
 from compare.diagnosis.numbers import equals
-from compare.diagnosis.schedules import momenta_at, rates_at
+from compare.diagnosis.schedules import rates_at
 from compare.diagnosis.updates.rules import Turn
 from compare.diagnosis.updates.run import Feed, Found, Run
 from compare.diagnosis.updates.trial import Trial, of_rule
@@ -202,23 +202,20 @@ def _schedules(run: Run) -> Iterator[Trial]:
 
 def _momenta(run: Run) -> Iterator[Trial]:
     """The momentum of another count of the schedule, or one that stays."""
-    momenta = momenta_at(run.evidence)
-    if momenta is None:
+    if not run.momenta(1, run.name):
         return
 
     def at(count: Callable[[int], int]) -> Callable[[], Found]:
         def changed(options: dict[str, Any], step: int, name: str) -> dict[str, Any]:
-            return {**options, **momenta(max(0, count(step)))[run.group_numbers[name]]}
+            return {**options, **run.momenta(count(step), name)}
 
         return of_rule(run, run.rule(), options=changed)
 
     look_at = "the momentum that the schedule moves against the rate"
     says = "the schedule moves the rate, and the momentum stays what it was at the start"
-    yield Trial("schedule not advanced", says, look_at, at(lambda step: 0), 2)
-    says = "the momentum is already that of the next step"
-    yield Trial("schedule off by one", says, look_at, at(lambda step: step), 2)
+    yield Trial("other scheduled momentum", says, look_at, at(lambda step: 1), 2)
     says = "the momentum is still that of the step before"
-    yield Trial("schedule off by one", says, look_at, at(lambda step: step - 2), 2)
+    yield Trial("other scheduled momentum", says, look_at, at(lambda step: step - 1), 2)
 
 
 def _factors(run: Run) -> Iterator[Trial]:

@@ -18,7 +18,6 @@ import numpy as np
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, closeness
 from compare.diagnosis.feeds import before, fed, parameter_names, rates_in_force, walked
-from compare.diagnosis.schedules import momenta_at
 from compare.diagnosis.updates.decay import coupled, decays_apart, decoupled, with_decay
 from compare.diagnosis.updates.foreign import rule_of
 from compare.diagnosis.updates.rules import RULES, Rule, Turn
@@ -150,18 +149,25 @@ class Run:
         return None if value is None else np.asarray(value, np.float64)
 
     def options(self, step: int, name: str) -> dict[str, Any]:
-        """A parameter's options in a step, with the rate that was in force."""
+        """A parameter's options in a step, with the rate that was in force, and the momentum where it is scheduled."""
         options = dict(self.groups[name])
         if self.group_numbers[name] < len(self.rates[step]):
             options["lr"] = self.rates[step][self.group_numbers[name]]
-        momenta = momenta_at(self.evidence)
-        if momenta is not None:
-            options |= momenta(step - 1)[self.group_numbers[name]]
+        options |= self.momenta(step, name)
         if isinstance(options.get("eps"), tuple):  # Adafactor's first is that of the dtype unless it is given
             first, *others = options["eps"]
             of_dtype = np.finfo(np.asarray(self.parameters[step][name]).dtype).eps if first is None else first
             options["eps"] = (float(of_dtype), *others)
         return options
+
+    def momenta(self, step: int, name: str) -> dict[str, Any]:
+        """The option that a schedule of the momentum had set in a step; empty where none moves it."""
+        steps = self.evidence.steps
+        found = steps[min(max(step, 1), len(steps)) - 1].state.get("momentum")
+        if not found:
+            return {}
+        momentum, options = found[self.group_numbers[name]], self.groups[name]
+        return {"betas": (momentum, *options["betas"][1:])} if "betas" in options else {"momentum": momentum}
 
     def start(self, step: int, name: str, slots: dict[str, Array], turns: int) -> tuple[dict[str, Array], int]:
         """The slots before a step: the rule's own, or the reference's where the side was given them."""

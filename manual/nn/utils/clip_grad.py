@@ -46,8 +46,9 @@ def get_total_norm(
     Convention: the norm of each array is rounded to its dtype, and of order 0 the result is the number of *arrays* that
     have an element other than 0, both as in torch: it is the norm of the norms.
     """
-    single = isinstance(tensors, (np.ndarray, Tensor))
-    arrays = [as_array(tensor) for tensor in ([tensors] if single else tensors)]
+    if isinstance(tensors, (np.ndarray, Tensor)):
+        tensors = [tensors]
+    arrays = [as_array(tensor) for tensor in tensors]
     order = float(norm_type)
     if not arrays:
         return np.asarray(0.0, np.float32)
