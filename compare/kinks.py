@@ -279,7 +279,7 @@ class Nudging(TorchDispatchMode):
         name = name_of(func)
         position, kinks = BEHIND.get(name, (0, None))
         value = args[position] if len(args) > position else None
-        if not isinstance(value, Tensor) or not value.is_floating_point() or not value.numel():
+        if not isinstance(value, Tensor) or not _can_decide(value):
             return func(*args, **kwargs)
         if name == "eq":
             for side in args:
@@ -331,6 +331,11 @@ class Nudging(TorchDispatchMode):
             ladder = torch.arange(tensor.numel(), dtype=tensor.dtype).reshape(tensor.shape) / tensor.numel()
             return torch.where(places, tensor + self._direction * size * (1 + ladder), tensor)
         return torch.where(places, tensor + self._direction * size, tensor)
+
+
+def _can_decide(value: Tensor) -> bool:
+    """Whether it has floating elements; a row-sparse gradient has too, but nothing decides by them."""
+    return value.is_floating_point() and not value.is_sparse and value.numel() > 0
 
 
 def _only(dim: Any) -> Any:

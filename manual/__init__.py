@@ -7,9 +7,11 @@ from manual import amp, autograd, nn, ops, optim
 from manual.engine import enable_grad, is_grad_enabled, no_grad
 from manual.ops import *
 from manual.random import manual_seed
+from manual.sparse_rows import SparseRows
 from manual.tensor import Tensor, tensor
 
 __all__ = [
+    "SparseRows",
     "Tensor",
     "amp",
     "autograd",

@@ -104,7 +104,7 @@ def sweep(roots: list[Any], seeds: list[np.ndarray], *, retain_graph: bool = Fal
                 if entry is None:
                     leaves[id(tensor)] = [tensor, share]
                 else:
-                    entry[1] = np.asarray(entry[1] + share)
+                    entry[1] = _gradient(entry[1] + share)
             else:
                 held = shares.get(node)
                 if held is None:
@@ -150,7 +150,7 @@ def _pull_back(node: Node, shares: list[Any], retain_graph: bool) -> list[tuple[
             continue
         data = tensor.data
         if type(gradient) is not np.ndarray:
-            gradient = np.asarray(gradient)
+            gradient = _gradient(gradient)
         if gradient.shape != data.shape or (gradient.dtype is not data.dtype and gradient.dtype != data.dtype):
             position = [entry is tensor for entry in node.inputs].index(True)
             raise RuntimeError(
@@ -161,6 +161,11 @@ def _pull_back(node: Node, shares: list[Any], retain_graph: bool) -> list[tuple[
             gradient = gradient.copy()  # a leaf keeps what it is given: it must be nobody else's
         handed_on.append((tensor, gradient))
     return handed_on
+
+
+def _gradient(value: Any) -> Any:
+    """A gradient as an array, or as it is where it holds some rows only (``SparseRows``) and adds up by itself."""
+    return value if getattr(value, "is_sparse", False) else np.asarray(value)
 
 
 def _through(hooks: list[Any], gradient: np.ndarray) -> np.ndarray:
@@ -178,4 +183,4 @@ def _deposit(leaf: Any, gradient: np.ndarray) -> None:
     if leaf.grad is None:
         leaf.grad = gradient
     else:
-        np.add(leaf.grad, gradient, out=leaf.grad)
+        leaf.grad += gradient  # in place, unless rows get an array on top

@@ -88,7 +88,7 @@ def run_module(
                 run.input_gradients[label] = tensor.grad
     for name, parameter in own.items():
         if parameter.grad is not None:
-            run.parameter_gradients[name] = parameter.grad
+            run.parameter_gradients[name] = np.asarray(parameter.grad)
         parameter.grad = before[name]
     return run
 

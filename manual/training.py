@@ -31,6 +31,7 @@ from manual.nn import Module, Parameter
 from manual.recording import Recorder
 from manual.rules.core import Array
 from manual.scheduling import advance, momenta_of, progress_of, restore_groups, restore_progress
+from manual.sparse_rows import SparseRows
 from manual.tensor import Tensor, backward
 
 __all__ = ["ClassicSide", "Side", "training_step"]
@@ -115,7 +116,11 @@ class _Update:
 
     @property
     def gradients(self) -> dict[str, Array | None]:
-        return {name: parameter.grad for name, parameter in self._named.items()}
+        """Row-sparse gradients are shown as the arrays they stand for."""
+        return {
+            name: None if parameter.grad is None else np.asarray(parameter.grad)
+            for name, parameter in self._named.items()
+        }
 
     @property
     def buffers(self) -> dict[str, Array]:
@@ -123,10 +128,14 @@ class _Update:
 
     @property
     def slots(self) -> dict[str, dict[str, Array]]:
-        """Every array and number of optimizer state, by parameter and slot name."""
+        """Every array and number of optimizer state, by parameter and slot name, without lists (LBFGS has some)."""
         state = self.optimizer.state
         return {
-            name: {slot: np.asarray(value) for slot, value in state[parameter].items() if value is not None}
+            name: {
+                slot: np.asarray(value)
+                for slot, value in state[parameter].items()
+                if isinstance(value, (np.ndarray, np.generic, int, float))
+            }
             for name, parameter in self._named.items()
             if parameter in state
         }
@@ -160,11 +169,15 @@ class _Update:
         for name, value in state.get("buffers", {}).items():
             buffers[name][...] = value
         for name, value in state.get("gradients", {}).items():
-            self._named[name].grad = None if value is None else np.array(value)
+            parameter = self._named[name]
+            gradient = None if value is None else np.array(value)
+            if isinstance(parameter.grad, SparseRows) and gradient is not None:
+                gradient = SparseRows.of(gradient, parameter.grad)
+            parameter.grad = gradient
         if "slots" in state:
             self.optimizer.state.clear()
             for name, slots in state["slots"].items():
-                self.optimizer.state[self._named[name]] = {slot: np.array(value) for slot, value in slots.items()}
+                self.optimizer.state[self._named[name]] = {slot: _slot(value) for slot, value in slots.items()}
         restore_groups(self.optimizer, state.get("learning_rate", ()), state.get("momentum"))
         restore_progress(self.scheduler, state.get("scheduler"))
         self.mean_loss = state.get("mean_loss", self.mean_loss)
@@ -323,9 +336,9 @@ class Side(_Update):
         def deposit(gradient: Array) -> Array:
             if self._weight != 1.0:
                 gradient = gradient * self._weight
-            self.deposits[name] = gradient
+            shown = self.deposits[name] = np.asarray(gradient)
             if self.record:
-                self.record("deposit", name, 0, "", gradient)
+                self.record("deposit", name, 0, "", shown)
             return gradient
 
         return deposit
@@ -402,6 +415,12 @@ class ClassicSide(_Update):
         self._hand_out("deposit", self.deposits)
         self._hand_out("accumulated", self.gradients)
         return dict(found.loss)
+
+
+def _slot(value: Any) -> Any:
+    """A copy of a slot: a count that is no float is a Python number (``SparseAdam`` and ``LBFGS`` count so)."""
+    copied = np.array(value)
+    return copied.item() if copied.ndim == 0 and copied.dtype.kind == "i" else copied
 
 
 def _widened(value: Any) -> Any:

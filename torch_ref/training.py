@@ -211,6 +211,7 @@ class Side:
 
     @property
     def gradients(self) -> dict[str, np.ndarray | None]:
+        """Row-sparse gradients are shown as the arrays they stand for."""
         return {name: None if p.grad is None else to_array(p.grad) for name, p in self._named.items()}
 
     @property
@@ -267,15 +268,16 @@ class Side:
             for name, value in state.get("buffers", {}).items():
                 buffers[name].copy_(torch.as_tensor(value))
             for name, value in state.get("gradients", {}).items():
-                self._named[name].grad = None if value is None else torch.from_numpy(np.array(value))
+                parameter = self._named[name]
+                gradient = None if value is None else torch.from_numpy(np.array(value))
+                if gradient is not None and parameter.grad is not None and parameter.grad.is_sparse:
+                    gradient = _in_rows(gradient, parameter.grad)
+                parameter.grad = gradient
         if "slots" in state:
             self.optimizer.state.clear()
             for name, slots in state["slots"].items():
                 owner = self._named[name]
-                loaded = {k: torch.from_numpy(np.array(v)) for k, v in slots.items()}
-                self.optimizer.state[owner] = {
-                    k: v.to(owner.dtype) if k != "step" and v.is_floating_point() else v for k, v in loaded.items()
-                }
+                self.optimizer.state[owner] = {k: _slot(k, v, owner.dtype) for k, v in slots.items()}
         restore_groups(self.optimizer, state.get("learning_rate", ()), state.get("momentum"))
         restore_progress(self.scheduler, state.get("scheduler"))
         self.mean_loss = state.get("mean_loss", self.mean_loss)
@@ -380,6 +382,22 @@ _SUBTRACTED: dict[type, Callable[[Tensor, Tensor], Tensor]] = {
     nn.CrossEntropyLoss: lambda output, target: torch.ones_like(output),  # probability minus target
     nn.BCEWithLogitsLoss: lambda output, target: torch.ones_like(output),
 }
+
+
+def _slot(name: str, value: np.ndarray, dtype: torch.dtype) -> Any:
+    """A copy of a slot: a count that is no float is a Python number (``SparseAdam`` and ``LBFGS`` count so)."""
+    tensor = torch.from_numpy(np.array(value))
+    if tensor.ndim == 0 and not tensor.is_floating_point():
+        return tensor.item()
+    return tensor.to(dtype) if name != "step" and tensor.is_floating_point() else tensor
+
+
+def _in_rows(dense: Tensor, like: Tensor) -> Tensor:
+    """The rows of a tensor that a row-sparse gradient lists, and all others that are not zero, as such a gradient."""
+    listed = (dense != 0).flatten(1).any(1)
+    listed[like.coalesce().indices()[0]] = True
+    rows = listed.nonzero()[:, 0]
+    return torch.sparse_coo_tensor(rows[None], dense[rows], dense.shape, check_invariants=True)
 
 
 def _tensors(value: Any) -> Any:

@@ -333,7 +333,7 @@ class ManualModule:
 
     @property
     def gradients(self) -> dict[str, np.ndarray | None]:
-        return {name: p.grad for name, p in self._named.items()}
+        return {name: None if p.grad is None else np.asarray(p.grad) for name, p in self._named.items()}
 
     @property
     def buffers(self) -> dict[str, np.ndarray]:

@@ -46,7 +46,10 @@ def _shown_at(evidence: Evidence) -> Callable[[int], dict[str, float]] | None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch minds a schedule that is advanced without a step
             while len(known) <= min(count, _FURTHEST):
-                scheduler.step()
+                try:
+                    scheduler.step()
+                except ValueError:  # one cycle has an end
+                    return known[-1]
                 known.append(shown())
         return known[min(count, _FURTHEST)]
 

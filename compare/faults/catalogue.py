@@ -13,10 +13,14 @@ from compare.faults import (
     controls,
     convolving,
     course,
+    cycles,
     descent,
+    kin,
     layer_controls,
     layers,
+    lengths,
     losses,
+    matrices,
     modules,
     normalising,
     objectives,
@@ -37,7 +41,7 @@ _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
     *(convolving, normalising, pooling),
     *(recurrent, sequences, objectives),
-    *(accumulation, clipping, descent, adam, parameters, schedules),
+    *(accumulation, clipping, descent, adam, kin, lengths, matrices, parameters, schedules, cycles),
 )
 
 _REWRITES = (controls, layer_controls, sequence_controls, step_controls)

@@ -12,7 +12,19 @@ from compare.batches import MicroBatch, cut
 from compare.experiments.datasets import load, standardise
 from manual.rules.core import Array
 
-__all__ = ["CLASSES", "ROWS", "SIZES", "STEPS", "columns", "patients", "pixels", "steps_of", "tokens", "tumours"]
+__all__ = [
+    "CLASSES",
+    "ROWS",
+    "SIZES",
+    "STEPS",
+    "brightnesses",
+    "columns",
+    "patients",
+    "pixels",
+    "steps_of",
+    "tokens",
+    "tumours",
+]
 
 ROWS, SIZES, STEPS = 17, (8, 7, 2), 4
 PIXELS = (10, 13, 18, 21, 26, 29, 34, 42, 53)
@@ -71,6 +83,14 @@ def tokens() -> tuple[Array, Array]:
     """Five brightnesses from 0 (blank) to 8 in a row of pixels, and the next ones."""
     brightness = load("digits").x[:, (18, 19, 20, 21, 26, 27)].astype(np.int64) // 2
     x, y = _shuffled(brightness[:, :-1], brightness[:, 1:])
+    return x, y
+
+
+@cache
+def brightnesses() -> tuple[Array, Array]:
+    """The brightness of one pixel of a digit, from 0 to 16, and which digit it is."""
+    digits = load("digits")
+    x, y = _shuffled(digits.x[:, 20].astype(np.int64), digits.y)
     return x, y
 
 

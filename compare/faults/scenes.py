@@ -21,11 +21,24 @@ import torch_ref.models
 from compare.experiment import Setting
 from compare.experiments.pairs import Recipe, classic_pair, module_pair
 from compare.faults import models_manual, models_torch
-from compare.faults.data import CLASSES, ROWS, SIZES, STEPS, columns, patients, pixels, steps_of, tokens, tumours
+from compare.faults.data import (
+    CLASSES,
+    ROWS,
+    SIZES,
+    STEPS,
+    brightnesses,
+    columns,
+    patients,
+    pixels,
+    steps_of,
+    tokens,
+    tumours,
+)
 from compare.faults.fault import Scene
 from manual.rules.core import Array
 
 __all__ = [
+    "Composed",
     "Grouped",
     "attention",
     "batch_norm",
@@ -33,6 +46,8 @@ __all__ = [
     "cross_entropy",
     "distillation",
     "logistic",
+    "looked_up",
+    "matrices",
     "network",
     "overflow",
     "pooled",
@@ -68,6 +83,21 @@ class Grouped(Recipe):
         return super().make_optimizer(wing, [matrices, vectors])
 
 
+class Composed(Recipe):
+    """A schedule that may be made of others: ``schedulers`` are then names and options, too."""
+
+    def make_scheduler(self, wing: Any, optimizer: Any) -> Any:
+        assert self.schedule is not None
+        name, options = self.schedule
+        made = dict(options)
+        if "schedulers" in made:
+            made["schedulers"] = [
+                getattr(wing.optim.lr_scheduler, kind)(optimizer, **dict(of)) for kind, of in made["schedulers"]
+            ]
+        kind = getattr(wing.optim.lr_scheduler, name)
+        return kind(**made) if name == "ChainedScheduler" else kind(optimizer, **made)
+
+
 # -- experiments -------------------------------------------------------------------------------------------------------
 
 
@@ -101,6 +131,7 @@ def network(
     fortran: bool = False,
     vectors: Pairs | None = None,
     rounded: bool = False,
+    steps: int = STEPS,
     **options: Any,
 ) -> Scene:
     """A perceptron on nine pixels.
@@ -111,7 +142,7 @@ def network(
     usual = {"SGD": 0.3, "Adagrad": 0.1, "RMSprop": 0.03}.get(optimizer, 0.05)
     chosen: Options = (optimizer, {"lr": usual if lr is None else lr, **options})
     falling: Options = FALLING if schedule is None else (schedule[0], dict(schedule[1]))
-    recipe = Recipe(chosen, falling, max_norm) if vectors is None else Grouped(chosen, falling, dict(vectors))
+    recipe = Composed(chosen, falling, max_norm) if vectors is None else Grouped(chosen, falling, dict(vectors))
 
     def build() -> Any:
         def make_torch() -> torch.nn.Module:
@@ -120,15 +151,17 @@ def network(
 
         make_manual = partial(manual.models.MLP, sizes, _activation(manual, activation), dropout=dropout)
         actual, expected = _pair(make_manual, make_torch, recipe, dtype)
-        return (_in_columns(actual) if fortran else actual, expected), steps_of(*pixels(), dtype)
+        return (_in_columns(actual) if fortran else actual, expected), steps_of(*pixels(), dtype, steps=steps)
 
     said = ["digits, " + "-".join(map(str, sizes)), *([dtype] if dtype != "float64" else []), activation, optimizer]
     said += [f"{key} {value}" for key, value in options.items()]
     said += [f"dropout {dropout}"] * bool(dropout) + [f"clipped to {max_norm}"] * (max_norm is not None)
     said += ["stored by columns"] * fortran + ["starting at bfloat16"] * rounded
+    said += [f"{steps} steps"] * (steps != STEPS)
     said += [f"{key} {value} for vectors" for key, value in vectors or ()]
     if schedule is not None:
-        shown = (getattr(value, "__name__", value) for _, value in schedule[1])
+        shown = [getattr(value, "__name__", value) for name, value in schedule[1] if name != "schedulers"]
+        shown = [*(kind for kind, _ in dict(schedule[1]).get("schedulers", ())), *shown]
         said.append(f"{schedule[0]}({', '.join(map(str, shown))})")
     return Scene(", ".join(said), build)
 
@@ -390,3 +423,39 @@ def spare(optimizer: str, **options: Any) -> Scene:
     recipe = Recipe((optimizer, {"lr": 0.05, **options}), FALLING)
     said = ", ".join(["digits, an unused layer", optimizer, *(f"{key} {value}" for key, value in options.items())])
     return _twins("Spare", said, (9, 5, CLASSES), lambda: steps_of(*pixels()), recipe=recipe)
+
+
+@cache
+def matrices(optimizer: str, lr: float, **options: Any) -> Scene:
+    """One matrix without a bias, all that Muon takes: four numbers told from two of little correlation.
+
+    Its gradient has singular values of one size; those of a network's have not, and bfloat16 then decides the step.
+    """
+
+    def build() -> Any:
+        x, y = patients()
+        pair = _pair(
+            partial(manual.nn.Linear, 2, 4, bias=False),
+            partial(torch.nn.Linear, 2, 4, bias=False),
+            Recipe((optimizer, {"lr": lr, **options}), FALLING),
+            loss=lambda wing: wing.nn.MSELoss(),
+        )
+        return pair, steps_of(np.ascontiguousarray(x[:, (0, 3)]), y)
+
+    said = ["diabetes, a matrix 4 x 2", optimizer, *(f"{key} {value}" for key, value in options.items())]
+    return Scene(", ".join(said), build)
+
+
+@cache
+def looked_up(optimizer: str, lr: float, **options: Any) -> Scene:
+    """A table of which a step looks up some rows, with row-sparse gradients: a digit from one of its pixels."""
+
+    def model(wing: Any) -> Callable[[], Any]:
+        return lambda: wing.nn.Sequential(wing.nn.Embedding(19, CLASSES, sparse=True))
+
+    def build() -> Any:
+        x, y = brightnesses()
+        return _pair(model(manual), model(torch), Recipe((optimizer, {"lr": lr, **options}), FALLING)), steps_of(x, y)
+
+    said = ["digits, a table of brightnesses", optimizer, *(f"{key} {value}" for key, value in options.items())]
+    return Scene(", ".join(said), build)

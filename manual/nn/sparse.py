@@ -57,7 +57,8 @@ class Embedding(_Table):
 
     The row ``padding_idx`` gets no gradient. With ``max_norm``, rows that are looked up and longer (in the
     ``norm_type``-norm) are shortened in ``weight`` before. ``scale_grad_by_freq`` divides a row's gradient by how often
-    it was looked up. ``sparse`` is accepted; the gradient is dense.
+    it was looked up. With ``sparse`` the gradient holds the looked-up rows alone, as a
+    :class:`~manual.sparse_rows.SparseRows`, for ``SGD``, ``Adagrad`` and ``SparseAdam``.
     """
 
     def __init__(

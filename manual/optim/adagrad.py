@@ -10,6 +10,7 @@ import numpy as np
 from manual.optim.bundles import slot_like
 from manual.optim.optimizer import Optimizer, Rate, at_least_zero, check_learning_rate
 from manual.rules.core import Array
+from manual.sparse_rows import SparseRows
 
 __all__ = ["Adagrad"]
 
@@ -35,6 +36,9 @@ class Adagrad(Optimizer):
 
     Convention: the slots are made with the optimizer, as in torch, hence also for a parameter that never gets a
     gradient; and a group's own ``initial_accumulator_value`` is ignored in favour of the optimizer's.
+
+    Convention: of a row-sparse gradient only the listed rows move; the others' gradient is zero, and so is their step.
+    With weight decay, under which they would move, such gradients are refused, as in torch.
     """
 
     scalar_slots = ("step",)
@@ -71,6 +75,20 @@ class Adagrad(Optimizer):
     def new_slots(self, parameter: Array, group: dict[str, Any]) -> dict[str, Any]:
         start = self.defaults["initial_accumulator_value"]
         return {"step": np.zeros((), np.float32), "sum": slot_like(parameter, start)}
+
+    def check_kinds(self, kinds: set[type], group: dict[str, Any]) -> None:
+        if group["weight_decay"] and SparseRows in kinds:
+            raise RuntimeError("weight_decay option is not compatible with sparse gradients")
+
+    def update_rows(self, parameter: Array, gradient: SparseRows, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        t = slots["step"].item()
+        rate = float(group["lr"]) / (1 + (t - 1) * group["lr_decay"])
+        gradient = gradient.coalesce()
+        rows = gradient.indices
+        g = -gradient.values if group["maximize"] else gradient.values
+        s = slots["sum"][rows] + g * g
+        slots["sum"][rows] = s
+        parameter[rows] -= rate * (g / (np.sqrt(s) + group["eps"]))
 
     def update(self, parameter: Array, gradient: Array, slots: dict[str, Any], group: dict[str, Any]) -> None:
         s, t = slots["sum"], slots["step"].item()

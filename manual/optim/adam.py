@@ -52,6 +52,7 @@ class Adam(Optimizer):
     """
 
     scalar_slots = ("step",)
+    sparse_refusal = "Adam does not support sparse gradients, please consider SparseAdam instead"
 
     def __init__(
         self,

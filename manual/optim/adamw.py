@@ -50,6 +50,7 @@ class AdamW(Optimizer):
     """
 
     scalar_slots = ("step",)
+    sparse_refusal = "Adam does not support sparse gradients, please consider SparseAdam instead"
 
     def __init__(
         self,

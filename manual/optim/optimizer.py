@@ -14,6 +14,7 @@ import numpy as np
 from manual.engine import enable_grad
 from manual.optim.bundles import BLOCK, Bundles, Scratch, checked_gradient, update_in_blocks
 from manual.rules.core import Array
+from manual.sparse_rows import SparseRows
 from manual.tensor import Tensor
 
 __all__ = ["Optimizer", "Rate", "at_least_zero", "check_learning_rate"]
@@ -47,8 +48,9 @@ class Optimizer:
     A learning rate may be an array or Tensor of one element: it is kept, so that a rate which is changed in place takes
     effect, and read as a Python number at every step. Other options become Python numbers when they are set.
 
-    A subclass overrides ``new_slots``, ``update`` and where needed ``advance``, ``conclude`` and ``bundled``. One that
-    needs the shape of a parameter sets ``elementwise = False``, and overrides ``slot_shape`` where its slots have
+    A subclass overrides ``new_slots``, ``update`` and where needed ``advance``, ``conclude`` and ``bundled``; one that
+    takes row-sparse gradients (:class:`~manual.sparse_rows.SparseRows`) also ``check_kinds`` and ``update_rows``. One
+    that needs the shape of a parameter sets ``elementwise = False``, and overrides ``slot_shape`` where its slots have
     another; one that is no map of single parameters overrides ``step``.
     """
 
@@ -57,6 +59,9 @@ class Optimizer:
 
     scalar_slots: ClassVar[tuple[str, ...]] = ()
     """The slots that hold one number for the whole parameter, as 0-d arrays."""
+
+    sparse_refusal: ClassVar[str] = "{} does not support sparse gradients"
+    """What is said to a row-sparse gradient, with the name of the optimizer, unless ``check_kinds`` lets it pass."""
 
     _bundling = True
 
@@ -169,6 +174,25 @@ class Optimizer:
         """
         raise NotImplementedError
 
+    def check_kinds(self, kinds: set[type], group: dict[str, Any]) -> None:
+        """Refuse gradients of a kind that this optimizer does not take, before it changes any parameter of the group.
+
+        Parameters
+        ----------
+        kinds : the types among the gradients: ``ndarray``, ``SparseRows``
+
+        Raises
+        ------
+        RuntimeError
+            In torch's words.
+        """
+        if SparseRows in kinds:
+            raise RuntimeError(self.sparse_refusal.format(type(self).__name__))
+
+    def update_rows(self, parameter: Array, gradient: SparseRows, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        """Make one step of a parameter whose gradient has some rows only, as ``update`` does of others."""
+        raise NotImplementedError
+
     def bundled(self, group: dict[str, Any]) -> bool:
         """Whether joining the small parameters of this group is worth the gathering."""
         return True
@@ -190,6 +214,13 @@ class Optimizer:
                 loss = closure()
         for group, bundles in zip(self.param_groups, self._bundles, strict=True):
             tensors = [tensor for tensor in group["params"] if tensor.grad is not None]
+            kinds = {type(tensor.grad) for tensor in tensors}
+            self.check_kinds(kinds, group)
+            if SparseRows in kinds:
+                for tensor in tensors:
+                    if type(tensor.grad) is SparseRows:
+                        self.update_alone(tensor, group)
+                tensors = [tensor for tensor in tensors if type(tensor.grad) is not SparseRows]
             if self.elementwise and self._bundling and len(tensors) > 1 and self.bundled(group):
                 bundles.step(self, tensors, group)
             else:
@@ -204,7 +235,9 @@ class Optimizer:
         slots = found or self.new_slots(parameter, group)
         if self.scalar_slots:
             self.advance(slots, group)
-        if parameter.size > BLOCK and self.elementwise and self._contiguous(parameter, slots):
+        if type(gradient) is SparseRows:
+            self.update_rows(parameter, gradient, slots, group)
+        elif parameter.size > BLOCK and self.elementwise and self._contiguous(parameter, slots):
             update_in_blocks(self, parameter, gradient, slots, group)
         else:
             self.update(parameter, gradient, slots, group)
@@ -262,7 +295,7 @@ class Optimizer:
                 if set_to_none:
                     tensor.grad = None
                 elif tensor.grad is not None:
-                    tensor.grad[...] = 0
+                    tensor.grad.fill(0)
 
     # -- state that can be saved ---------------------------------------------------------------------------------------
 

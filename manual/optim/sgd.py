@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from manual.optim.bundles import slot_like
 from manual.optim.optimizer import Optimizer, Rate, at_least_zero, check_learning_rate
 from manual.rules.core import Array
+from manual.sparse_rows import SparseRows
 
 __all__ = ["SGD"]
 
@@ -39,6 +41,10 @@ class SGD(Optimizer):
     Convention: Nesterov's look-ahead is applied to the gradient at the current point, as in torch.
 
     Convention: ``weight_decay`` is an L2 penalty: it passes through the momentum buffer.
+
+    Convention: a row-sparse gradient is taken for what it stands for: with momentum all rows go on moving, as in torch.
+    torch's buffer is then sparse too, with the same values, and refuses a dense gradient later; this one is an array.
+    With weight decay, which is dense, row-sparse gradients are refused, as in torch.
     """
 
     def __init__(
@@ -70,6 +76,26 @@ class SGD(Optimizer):
     def bundled(self, group: dict[str, Any]) -> bool:
         """Without momentum an update is two passes, and gathering costs as much."""
         return group["momentum"] != 0
+
+    def check_kinds(self, kinds: set[type], group: dict[str, Any]) -> None:
+        if group["weight_decay"] and SparseRows in kinds:
+            raise RuntimeError("add(sparse, dense) is not supported. Use add(dense, sparse) instead.")
+
+    def update_rows(self, parameter: Array, gradient: SparseRows, slots: dict[str, Any], group: dict[str, Any]) -> None:
+        lr, momentum = float(group["lr"]), group["momentum"]
+        step: Any = -gradient if group["maximize"] else gradient
+
+        if momentum:
+            buffer = slots.get("momentum_buffer")
+            if buffer is None:
+                slots["momentum_buffer"] = buffer = slot_like(parameter)
+                buffer += step
+            else:
+                buffer *= momentum
+                buffer += step * (1 - group["dampening"])
+            step = step + buffer * momentum if group["nesterov"] else buffer
+
+        parameter += step * -lr
 
     def update(self, parameter: Array, gradient: Array, slots: dict[str, Any], group: dict[str, Any]) -> None:
         lr, momentum = float(group["lr"]), group["momentum"]

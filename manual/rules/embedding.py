@@ -3,7 +3,8 @@
 Looking up row ``i`` of a table ``W`` is the product of a one-hot row with ``W``, carried out without forming it. It is
 linear in ``W``, and its transpose adds each incoming gradient to the row that was looked up.
 
-All gradients here are dense arrays of the table's shape, whatever ``sparse`` says: zero in rows that nobody looked up.
+The table's gradient is an array of its shape, zero in rows that nobody looked up; with ``sparse``, it is the looked-up
+rows alone: one entry per place, not yet added up.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ import numpy as np
 
 from manual.rules.core import Array, Gradients, Needs, Pullback
 from manual.rules.indexing import add_rows
+from manual.sparse_rows import SparseRows
 
 __all__ = ["embedding", "embedding_bag"]
 
 
 def embedding(
-    weight: Any, *, indices: Any, padding_idx: int | None = None, scale_grad_by_freq: bool = False
+    weight: Any,
+    *,
+    indices: Any,
+    padding_idx: int | None = None,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
 ) -> tuple[Array, Pullback]:
     """Look rows of a table up.
 
@@ -46,8 +53,11 @@ def embedding(
         raise IndexError("index out of range in self")
 
     def embedding_pullback(incoming: Array, needs: Needs) -> Gradients:
+        share = incoming.reshape(rows.size, weight.shape[1])
+        if sparse:
+            return (_listed(rows, share, weight.shape, padding_idx, scale_grad_by_freq),)
         gradient = np.zeros_like(weight, order="C", subok=False)
-        add_rows(gradient, rows, incoming.reshape(rows.size, weight.shape[1]))
+        add_rows(gradient, rows, share)
         _finish(gradient, rows, padding_idx, scale_grad_by_freq)
         return (gradient,)
 
@@ -64,6 +74,7 @@ def embedding_bag(
     padding_idx: int | None = None,
     scale_grad_by_freq: bool = False,
     include_last_offset: bool = False,
+    sparse: bool = False,
 ) -> tuple[Array, Pullback]:
     """Look rows of a table up and pool those of each bag.
 
@@ -82,7 +93,8 @@ def embedding_bag(
     only where it comes first. All as torch. ``scale_grad_by_freq`` divides by a row's own number of entries in the
     input; torch 2.13 divides the k-th smallest row that occurs by the number of entries of the k-th smallest *entry*,
     which is another row wherever a smaller one occurs twice. A last offset below N ends the last bag, of any mode;
-    torch 2.13 then still divides that bag's mean by its size up to N.
+    torch 2.13 then still divides that bag's mean by its size up to N, and in float64 it takes the entries beyond into
+    that bag.
     """
     _check_bags(weight, indices, offsets, include_last_offset)
     starts, ends = (
@@ -110,10 +122,11 @@ def embedding_bag(
             value /= np.maximum(sizes, 1).astype(weight.dtype)[:, np.newaxis]
 
     def embedding_bag_pullback(incoming: Array, needs: Needs) -> Gradients:
-        to_weight = to_shares = None
+        to_weight: Any = None
+        to_shares = None
         if needs[0]:
-            to_weight = np.zeros_like(weight, order="C", subok=False)
             if mode == "max":
+                to_weight = np.zeros_like(weight, order="C", subok=False)
                 places = rows[picked] * shape[1] + np.arange(shape[1])
                 np.add.at(to_weight.reshape(-1), places.reshape(-1), incoming[sizes > 0].reshape(-1))
             else:
@@ -122,8 +135,13 @@ def embedding_bag(
                 share = np.take(incoming, bag, axis=0)
                 if shares is not None:
                     share *= shares[:, np.newaxis]
-                add_rows(to_weight, rows, share)
-            _finish(to_weight, indices, padding_idx, scale_grad_by_freq)
+                if sparse:
+                    to_weight = _listed(rows, share, weight.shape, padding_idx, scale_grad_by_freq)
+                else:
+                    to_weight = np.zeros_like(weight, order="C", subok=False)
+                    add_rows(to_weight, rows, share)
+            if not sparse:
+                _finish(to_weight, indices, padding_idx, scale_grad_by_freq)
         if len(needs) < 2:
             return (to_weight,)
         if needs[1]:
@@ -149,6 +167,18 @@ def _largest(found: Array, sizes: Array, shape: tuple[int, int]) -> tuple[Array,
     found[starts] |= np.isnan(first)
     entries = np.arange(len(found))[:, np.newaxis]
     return value, np.minimum.reduceat(np.where(found, entries, len(found)), starts, axis=0)
+
+
+def _listed(
+    rows: Array, share: Array, shape: tuple[int, ...], padding_idx: int | None, scale_grad_by_freq: bool
+) -> Any:
+    """The entries as they are, but for those of the padding."""
+    if scale_grad_by_freq:
+        raise RuntimeError("embedding_backward: scale_grad_by_freq not supported with sparse gradients")
+    if padding_idx is not None:
+        taken = np.flatnonzero(rows != padding_idx)
+        rows, share = rows[taken], share[taken]
+    return SparseRows(rows.astype(np.int64), share, shape)
 
 
 def _finish(gradient: Array, indices: Array, padding_idx: int | None, scale_grad_by_freq: bool) -> None:

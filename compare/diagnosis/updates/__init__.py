@@ -20,6 +20,7 @@ from compare.diagnosis.updates.around import around
 from compare.diagnosis.updates.decay import coupled, decoupled, with_decay
 from compare.diagnosis.updates.decays import decays
 from compare.diagnosis.updates.fitting import other_eps
+from compare.diagnosis.updates.rules import WHOLE
 from compare.diagnosis.updates.run import Run
 from compare.diagnosis.updates.sharing import sharing
 from compare.diagnosis.updates.trial import Trial, of_rule
@@ -65,7 +66,7 @@ def _promising(run: Run) -> Iterable[Trial]:
     trials = all_of(run)
     pair = run.evidence.pairs.get(run.evidence.checkpoint._replace(phase="update", output="", call=0))
     size = 0 if pair is None else pair.actual.size
-    if pair is None or size <= _LARGE:
+    if pair is None or size <= _LARGE or run.kind in WHOLE:
         return trials
     worst = int(np.argmax(np.abs(np.nan_to_num(pair.actual - pair.expected))))
     sample = all_of(run.at([worst, *np.linspace(0, size - 1, _SAMPLE, dtype=int)]))

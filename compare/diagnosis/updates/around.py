@@ -30,6 +30,7 @@ def around(run: Run) -> Iterator[Trial]:
     yield from _gradients(run)
     yield from _counts(run)
     yield from _schedules(run)
+    yield from _momenta(run)
     yield from _factors(run)
 
 
@@ -197,6 +198,24 @@ def _schedules(run: Run) -> Iterator[Trial]:
         yield Trial("schedule per micro-batch", text, look_at, at(lambda step: before(step) + many[step - 1]), 2)
         text = f"{says}, for the last one after the update"
         yield Trial("schedule per micro-batch", text, look_at, at(lambda step: before(step) + many[step - 1] - 1), 2)
+
+
+def _momenta(run: Run) -> Iterator[Trial]:
+    """The momentum of another count of the schedule, or one that stays."""
+    if not run.momenta(1, run.name):
+        return
+
+    def at(count: Callable[[int], int]) -> Callable[[], Found]:
+        def changed(options: dict[str, Any], step: int, name: str) -> dict[str, Any]:
+            return {**options, **run.momenta(count(step), name)}
+
+        return of_rule(run, run.rule(), options=changed)
+
+    look_at = "the momentum that the schedule moves against the rate"
+    says = "the schedule moves the rate, and the momentum stays what it was at the start"
+    yield Trial("other scheduled momentum", says, look_at, at(lambda step: 1), 2)
+    says = "the momentum is still that of the step before"
+    yield Trial("other scheduled momentum", says, look_at, at(lambda step: step - 1), 2)
 
 
 def _factors(run: Run) -> Iterator[Trial]:

@@ -38,9 +38,12 @@ def with_decay(rule: Rule, decay: Decay) -> Rule:
     return decayed
 
 
+_DECOUPLED = ("AdamW", "Adafactor", "Muon")
+
+
 def decays_apart(kind: str, options: Any) -> bool:
     """Whether torch's class decouples the decay."""
-    return bool(options.get("decoupled_weight_decay", kind == "AdamW"))
+    return bool(options.get("decoupled_weight_decay", kind in _DECOUPLED))
 
 
 def none(turn: Turn, rule: Rule) -> Array:
@@ -56,7 +59,7 @@ def coupled(
     factor: float = 1.0,
 ) -> Array:
     """L2: ``g ← g + λ θ``. ``variable`` is what stands for ``θ``, ``factor`` a factor of ``λ``."""
-    strength = factor * float(turn.options["weight_decay"])
+    strength = factor * float(turn.options.get("weight_decay", 0.0))
     return rule(replace(turn, g=turn.g + strength * variable(turn.theta, turn.g)) if strength else turn)
 
 
@@ -70,21 +73,21 @@ def decoupled(
 ) -> Array:
     """``θ ← θ − γ λ θ`` before the step; the rule never sees it."""
     lr = float(turn.options["lr"]) if with_rate else 1.0
-    pull = lr * factor * float(turn.options["weight_decay"]) * variable(turn.theta, turn.g)
+    pull = lr * factor * float(turn.options.get("weight_decay", 0.0)) * variable(turn.theta, turn.g)
     return rule(turn) - pull
 
 
 def decoupled_after(turn: Turn, rule: Rule) -> Array:
     """``θ ← (1 − γ λ) (θ + step)``: the step's own part decays too."""
     step = rule(turn)
-    shrink = float(turn.options["lr"]) * float(turn.options["weight_decay"])
+    shrink = float(turn.options["lr"]) * float(turn.options.get("weight_decay", 0.0))
     return step - shrink * (turn.theta + step)
 
 
 def of_the_update(turn: Turn, rule: Rule) -> Array:
     """``γ λ`` times the step in place of the parameter."""
     step = rule(turn)
-    return step - float(turn.options["lr"]) * float(turn.options["weight_decay"]) * step
+    return step - float(turn.options["lr"]) * float(turn.options.get("weight_decay", 0.0)) * step
 
 
 VARIABLES: dict[str, Callable[[Array, Array], Array]] = {

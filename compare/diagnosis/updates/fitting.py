@@ -19,8 +19,8 @@ _ROUNDS = 200
 
 
 def other_eps(run: Run) -> Iterator[Trial]:
-    """An eps of any size: the step falls as it grows, so halving an interval finds it."""
-    if not run.written_out or "eps" not in run.groups[run.name] or run.evidence.sync != "free":
+    """An eps of any size: the step falls or rises as it grows, so halving an interval finds it."""
+    if not run.written_out or not isinstance(run.groups[run.name].get("eps"), float) or run.evidence.sync != "free":
         return
     eps = _bisected(run)
     if eps is None:
@@ -54,13 +54,14 @@ def _bisected(run: Run) -> float | None:
         return next((abs(float(value[0])) for key, value in trajectory if key == at), np.nan)
 
     low, high = -300.0, 300.0  # exponents of e
-    if not step(np.exp(low)) > wanted > step(np.exp(high)):
+    falls = step(np.exp(low)) > wanted > step(np.exp(high))
+    if not falls and not step(np.exp(low)) < wanted < step(np.exp(high)):
         return None
     for _ in range(_ROUNDS):
         middle = (low + high) / 2
         if middle in (low, high):
             break
-        if step(np.exp(middle)) > wanted:
+        if (step(np.exp(middle)) > wanted) == falls:
             low = middle
         else:
             high = middle

@@ -153,12 +153,21 @@ class Run:
         options = dict(self.groups[name])
         if self.group_numbers[name] < len(self.rates[step]):
             options["lr"] = self.rates[step][self.group_numbers[name]]
-        momenta = self.evidence.steps[step - 1].state.get("momentum")
-        if momenta and "betas" in options:
-            options["betas"] = (momenta[self.group_numbers[name]], *options["betas"][1:])
-        elif momenta:
-            options["momentum"] = momenta[self.group_numbers[name]]
+        options |= self.momenta(step, name)
+        if isinstance(options.get("eps"), tuple):  # Adafactor's first is that of the dtype unless it is given
+            first, *others = options["eps"]
+            of_dtype = np.finfo(np.asarray(self.parameters[step][name]).dtype).eps if first is None else first
+            options["eps"] = (float(of_dtype), *others)
         return options
+
+    def momenta(self, step: int, name: str) -> dict[str, Any]:
+        """The option that a schedule of the momentum had set in a step; empty where none moves it."""
+        steps = self.evidence.steps
+        found = steps[min(max(step, 1), len(steps)) - 1].state.get("momentum")
+        if not found:
+            return {}
+        momentum, options = found[self.group_numbers[name]], self.groups[name]
+        return {"betas": (momentum, *options["betas"][1:])} if "betas" in options else {"momentum": momentum}
 
     def start(self, step: int, name: str, slots: dict[str, Array], turns: int) -> tuple[dict[str, Array], int]:
         """The slots before a step: the rule's own, or the reference's where the side was given them."""

@@ -25,7 +25,9 @@ def embedding(
     """Look rows of ``weight`` up; see :func:`manual.rules.embedding`.
 
     With ``max_norm`` the rows that are looked up are first shortened to that norm, in ``weight`` itself, and no
-    gradient passes through the shortening. ``sparse`` is accepted; the gradient is dense.
+    gradient passes through the shortening. With ``sparse`` the gradient of ``weight`` is a
+    :class:`~manual.sparse_rows.SparseRows` of the rows that were looked up; where ``weight`` is no leaf (something was
+    computed to get it) it is an array all the same, and torch's is sparse.
     """
     indices, table = _indices(input, "embedding"), as_array(weight)
     if padding_idx is not None and not -len(table) <= padding_idx < len(table):
@@ -34,7 +36,12 @@ def embedding(
         _shorten_rows(table, indices, max_norm, norm_type)
     padding_idx = None if padding_idx is None else padding_idx % len(table)
     result: Tensor = apply(
-        rules.embedding, weight, indices=indices, padding_idx=padding_idx, scale_grad_by_freq=scale_grad_by_freq
+        rules.embedding,
+        weight,
+        indices=indices,
+        padding_idx=padding_idx,
+        scale_grad_by_freq=scale_grad_by_freq,
+        sparse=sparse and _is_leaf(weight),
     )
     return result
 
@@ -93,6 +100,7 @@ def embedding_bag(
         padding_idx=padding_idx,
         scale_grad_by_freq=scale_grad_by_freq,
         include_last_offset=include_last_offset,
+        sparse=sparse and _is_leaf(weight),
     )
     return result
 
@@ -160,6 +168,10 @@ def _bags(indices: Array, offsets: Any, include_last_offset: bool) -> tuple[Arra
     if starts.ndim != 1:
         raise ValueError("offsets has to be a 1D Tensor")
     return indices, starts, include_last_offset
+
+
+def _is_leaf(weight: Any) -> bool:
+    return isinstance(weight, Tensor) and weight.is_leaf
 
 
 def _check_mode(mode: str, scale_grad_by_freq: bool, sparse: bool, per_sample_weights: Any) -> None:
