@@ -109,7 +109,9 @@ class LBFGS(Optimizer):
         """
         self._opt_called = True
         group = self.param_groups[0]
-        lr, tolerance = float(group["lr"]), group["tolerance_change"]
+        lr, tolerance = group["lr"], group["tolerance_change"]
+        if not isinstance(lr, (int, float)):
+            lr = float(lr)
         state = self.state[group["params"][0]]
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)

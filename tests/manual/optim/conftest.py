@@ -1,12 +1,11 @@
-"""One thread for torch: on arrays of this size its pool waits longer than it works."""
+"""One thread: the tensors here are too small to gain from several, and lose much by them on a busy machine."""
 
 import pytest
-import torch
+
+from compare.threads import threads
 
 
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(scope="package", autouse=True)
+def _one_thread():
+    with threads(1):
+        yield

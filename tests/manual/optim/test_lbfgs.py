@@ -23,15 +23,6 @@ Where these runs make another number of iterations or evaluations, rounding deci
 """
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Tensors of a few elements gain nothing from several threads, and lose much on a busy machine."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 # -- problems: the starting parameters, and a loss of tensors ----------------------------------------------------------
 
 

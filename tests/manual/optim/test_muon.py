@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-import threadpoolctl
 import torch
 from torch.optim._muon import _zeropower_via_newtonschulz as torch_orthogonalized
 
@@ -18,13 +17,6 @@ UNIT = 2.0**-8
 """How far rounding to bfloat16 moves a number at most, relative to it: half of the last of eight bits."""
 
 SIGMAS = 3
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread():
-    """Matrices this small gain nothing from several threads, and lose much on a busy machine."""
-    with threadpoolctl.threadpool_limits(1):
-        yield
 
 
 def undecided(matrix, coefficients=COEFFICIENTS, steps=5):
