@@ -39,7 +39,8 @@ WRONG: dict[str, Any] = {"color": "#D55E00", "lw": 1.6, "ls": (0, (4, 2)), "zord
 WORDS = "#A84300"
 LOWEST: dict[str, Any] = {"ls": "", "marker": "*", "ms": 13, "mfc": "#009E73", "mec": "white", "mew": 0.8, "zorder": 6}
 _START: dict[str, Any] = {"ls": "", "marker": "s", "ms": 7, "mfc": "black", "mec": "white", "mew": 0.8, "zorder": 7}
-_FORK: dict[str, Any] = {"ls": "", "marker": "D", "ms": 7, "mfc": "white", "mec": "#D55E00", "mew": 1.8, "zorder": 8}
+_FORK: dict[str, Any] = {"ls": "", "marker": "D", "ms": 10, "mfc": "none", "mec": "#D55E00", "mew": 1.8, "zorder": 8}
+_LOST: dict[str, Any] = {"ls": "", "marker": "X", "ms": 8, "mfc": "#D55E00", "mec": "white", "mew": 0.8, "zorder": 7}
 _STYLE = {
     "font.family": "sans-serif",
     "font.size": 9.5,
@@ -148,6 +149,7 @@ def _panel(axes: Any, descent: Descent) -> None:
     axes.plot(*surface.start, **_START, label="start")
     if leaves is not None:
         axes.plot(*wrong[leaves - 1], **_FORK, label="where the mistake leaves")
+        axes.plot(*wrong[-1], **_LOST, label="and ends")
         label_aside(axes, f"step {leaves}", wrong[leaves - 1], [actual, wrong])
     axes.set_title(f"{surface.name}, {_rate(descent)}", loc="left", pad=34)
     headed(axes, _sides(descent.verdict), 1.075)

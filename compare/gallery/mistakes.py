@@ -70,13 +70,18 @@ def _given(optimizer: str, **wrong: Any) -> Plant:
 
 
 def _adadelta(n: _Step) -> Array:
-    v, u = n.slots["square_avg"], n.slots["acc_delta"]
+    v, u = (n.slots[slot].mean() for slot in ("square_avg", "acc_delta"))
     return np.asarray(n.kept - n.lr * np.sqrt(u + n.eps) / np.sqrt(v + n.eps) * n.g)
 
 
 def _adafactor(n: _Step) -> Array:
-    size = max(1e-3, float(np.sqrt(np.mean(n.kept**2))))
-    return np.asarray(n.kept + (n.moved - n.kept) / size)
+    change = n.g / np.sqrt(n.slots["row_var"])
+    rate = min(n.lr, 1 / np.sqrt(n.t)) * max(1e-3, _root_mean_square(n.kept))
+    return np.asarray(n.kept - rate * change / max(1.0, _root_mean_square(change)))
+
+
+def _root_mean_square(values: Array) -> float:
+    return float(np.sqrt(np.mean(values**2)))
 
 
 _FAULTS = {
@@ -87,17 +92,19 @@ _FAULTS = {
 }
 
 _MISTAKES = {
-    "ASGD": Mistake("the running average takes the place of the point", _moving("ASGD", lambda n: n.slots["ax"])),
+    "ASGD": Mistake("the point is set to the running average", _moving("ASGD", lambda n: n.slots["ax"])),
     "Adadelta": Mistake(
-        "the average of the moves takes up this move before it is used, not after", _moving("Adadelta", _adadelta)
+        "both averages are taken over the whole parameter, not element by element", _moving("Adadelta", _adadelta)
     ),
-    "Adafactor": Mistake("the rate is not multiplied by the size of the parameter", _moving("Adafactor", _adafactor)),
+    "Adafactor": Mistake(
+        "of the second moment's two factors only that of the rows is used", _moving("Adafactor", _adafactor)
+    ),
     "Adamax": Mistake(
         "the first moment is used without its bias correction",
         _moving("Adamax", lambda n: n.kept - n.lr * n.slots["exp_avg"] / n.slots["exp_inf"]),
     ),
     "LBFGS": Mistake("of the pairs of moves and gradients only the last is kept", _given("LBFGS", history_size=1)),
-    "Muon": Mistake("Nesterov's look-ahead is accepted and ignored", _given("Muon", nesterov=False)),
+    "Muon": Mistake("the buffer keeps 1 − mu of itself, and not mu", _given("Muon", momentum=1 - 0.95)),
     "NAdam": Mistake(
         "Nesterov's look-ahead is left out, so that Adam is left",
         _moving("NAdam", lambda n: n.kept - n.lr * n.adam),

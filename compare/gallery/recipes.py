@@ -29,17 +29,17 @@ class _Options:
 
 
 RECIPES = {
-    "ASGD": _Options((0.03, 0.03, 0.2), {"lambd": 0.01, "t0": 0}),
+    "ASGD": _Options((0.05, 0.03, 0.2), {"lambd": 0.01, "t0": 0}),
     "Adadelta": _Options((2.0, 1.0, 2.0), {"eps": 1e-3}),
-    "Adafactor": _Options((0.2, 0.3, 0.1)),
+    "Adafactor": _Options((0.2, 0.1, 0.1)),
     "Adagrad": _Options((0.8, 0.6, 0.4)),
     "Adam": _Options((0.3, 0.2, 0.2)),
     "AdamW": _Options((0.3, 0.2, 0.2), {"weight_decay": 0.3}),
     "Adamax": _Options((0.4, 0.4, 0.2)),
     "LBFGS": _Options((0.5, 0.5, 0.5), {"max_iter": 1}),
-    "Muon": _Options((0.2, 0.1, 0.1), {"weight_decay": 0.0}),
+    "Muon": _Options((0.2, 0.1, 0.15), {"weight_decay": 0.0}),
     "NAdam": _Options((0.3, 0.2, 0.2)),
-    "RAdam": _Options((0.1, 0.05, 0.3)),
+    "RAdam": _Options((0.09, 0.05, 0.3)),
     "RMSprop": _Options((0.1, 0.05, 0.05), {"alpha": 0.9}),
     "Rprop": _Options((0.1, 0.05, 0.05)),
     "SGD": _Options((0.01, 0.008, 0.05), {"momentum": 0.9}),

@@ -13,6 +13,7 @@ from compare.gallery.mistakes import Mistake, mistake_in
 from compare.gallery.recipes import recipe_of
 from compare.gallery.surfaces import SURFACES, Surface
 from compare.lockstep import lockstep
+from compare.measured import Measured
 from compare.verdict import Outcome, Verdict
 
 __all__ = ["Descent", "Portrait", "portrait"]
@@ -50,14 +51,22 @@ class Portrait:
     descents: tuple[Descent, ...]
 
 
-def portrait(optimizer: str, *, on_walk: Callable[[], Any] | None = None, **options: Any) -> Portrait:
+def portrait(
+    optimizer: str, *, tolerance: str = "measured", on_walk: Callable[[], Any] | None = None, **options: Any
+) -> Portrait:
     """Walk one optimizer down every surface, twice.
 
     Parameters
     ----------
     optimizer : name of a class in ``manual.optim`` and ``torch.optim``
+    tolerance : "measured" or "fixed"
     on_walk : called after each walk
-    options : those of ``lockstep``
+    options : other options of ``lockstep``
+
+    Notes
+    -----
+    At a kink only the reference's branch is right. Rprop sets a gradient that turned to zero, on the kink of its sign,
+    where a move either way would otherwise pass for rounding.
     """
     mistake = mistake_in(optimizer)
     descents = []
@@ -67,7 +76,9 @@ def portrait(optimizer: str, *, on_walk: Callable[[], Any] | None = None, **opti
         found: list[Any] = []
         for make in (actual, planted(actual, mistake.plant, steps)):
             path = Path()
-            found += lockstep(make, expected, steps, promises=PROMISES, observer=path, **options), path
+            judge = Measured(expected, steps, "float64", kinks="reference") if tolerance == "measured" else tolerance
+            verdict = lockstep(make, expected, steps, tolerance=judge, promises=PROMISES, observer=path, **options)
+            found += verdict, path
             if on_walk:
                 on_walk()
         descents.append(Descent(surface, recipe, *found))
