@@ -109,13 +109,14 @@ def _check_folder(folder: Path) -> None:
 def _write_all(
     folder: Path, kind: str, record: dict[str, Any], portraits: list[Portrait], lesson: Halves | None
 ) -> list[Path]:
-    from compare.gallery import drawing
-    from compare.gallery import lesson as lesson_figure
+    from compare.gallery.drawing import drawn
+    from compare.gallery.lesson import figure_of as figure_of_lesson
     from compare.gallery.page import page
+    from compare.gallery.portrait import figure_of as figure_of_portrait
 
-    pictures = {one.optimizer: drawing.drawn(drawing.figure_of, one, kind) for one in portraits}
+    pictures = {one.optimizer: drawn(figure_of_portrait, one, kind) for one in portraits}
     if lesson is not None:
-        pictures[HALVES] = drawing.drawn(lesson_figure.figure_of, lesson, kind)
+        pictures[HALVES] = drawn(figure_of_lesson, lesson, kind)
     files = [folder / f"{name.lower()}.{kind}" for name in pictures]
     try:
         for file, picture in zip(files, pictures.values(), strict=True):

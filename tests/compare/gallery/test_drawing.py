@@ -1,6 +1,8 @@
 """The pictures and the page: what is in them, and that they need nothing else."""
 
+import copy
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +10,10 @@ import pytest
 matplotlib = pytest.importorskip("matplotlib", reason="pictures need matplotlib, the extra 'gallery'")
 
 from compare.gallery import command, lesson  # noqa: E402
-from compare.gallery.drawing import drawn, figure_of  # noqa: E402
+from compare.gallery.drawing import drawn  # noqa: E402
 from compare.gallery.halves import halves  # noqa: E402
 from compare.gallery.page import page  # noqa: E402
+from compare.gallery.portrait import figure_of  # noqa: E402
 from compare.gallery.record import record_of  # noqa: E402
 from compare.gallery.walks import portrait  # noqa: E402
 
@@ -50,6 +53,16 @@ def test_what_is_drawn_is_what_was_walked(adam):
         np.testing.assert_array_equal(lines["manual.optim with the mistake"], descent.astray.actual[leaves - 1 :])
         np.testing.assert_array_equal(lines["where the mistake leaves"][0], descent.astray.actual[leaves - 1])
         np.testing.assert_array_equal(lines["start"][0], descent.surface.start)
+
+
+def test_a_path_that_ends_early_or_nowhere_can_be_drawn(adam):
+    """A side may raise, or run away."""
+    first, second, third = adam.descents
+    broken, lost = copy.copy(first.path), copy.copy(second.astray)
+    broken.actual, broken.expected = [], []
+    lost.actual = [*lost.actual[:5], np.array([np.nan, 1.0]), np.array([np.inf, -1e200])]
+    found = replace(adam, descents=(replace(first, path=broken), replace(second, astray=lost), third))
+    assert "step 2" in words_in(drawn(figure_of, found, "svg"))
 
 
 def test_the_lesson_says_its_numbers_whole(both_halves):
