@@ -11,25 +11,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from compare import __version__
+from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
+from compare.output import Refused
+from compare.output import check_writable as _check_writable
+from compare.output import say as _say
+from compare.output import show_errors as _show_errors
+from compare.output import write as _write
 
 if TYPE_CHECKING:
     from compare.experiment import ExperimentResult, Setting, Study
 
 __all__ = ["main"]
-
-
-class Refused(click.ClickException):
-    """Wrong usage or unreadable input: one line, exit code 2."""
-
-    exit_code = 2
 
 
 class Program(click.Group):
@@ -263,6 +262,9 @@ def conformance(
     return int(found["exit_code"])
 
 
+cli.add_command(gallery)
+
+
 def execute(
     names: Sequence[str],
     *,
@@ -396,65 +398,12 @@ def _show_tracebacks(results: Sequence[ExperimentResult]) -> None:
         _show_errors([result.error, *(verdict.error for verdict in verdicts)])
 
 
-def _show_errors(errors: Sequence[BaseException | None]) -> None:
-    import traceback
-
-    for error in errors:
-        if error is not None:
-            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
-
-
 def _known(what: str, name: str, known: Any, otherwise: str = "") -> None:
     if name not in known:
         near = get_close_matches(name, list(known), 1, 0.4) or get_close_matches(name.lower(), list(known), 1, 0.4)
         folded = [one for one in known if one.lower() == name.lower()]
         hint = f"did you mean {(folded or near)[0]!r}?" if folded or near else otherwise or f"known: {', '.join(known)}"
         raise Refused(f"no {what} is called {name!r}; {hint}")
-
-
-def _check_writable(*paths: str | None) -> None:
-    """Find out before the run that a report cannot be written, or that one would spoil the other."""
-    given = [path for path in paths if path is not None]
-    if len({path if path == "-" else os.path.realpath(path) for path in given}) < len(given):
-        place = "standard output" if "-" in given else given[0]
-        raise Refused(f"--json and --markdown both go to {place}; give them two places")
-    for path in given:
-        if path == "-":
-            continue
-        target = Path(path)
-        try:
-            if target.is_dir():
-                raise Refused(f"cannot write {path}: it is a folder; name a file")
-            if not target.parent.is_dir():
-                raise Refused(f"cannot write {path}: the folder {target.parent} does not exist; make it first")
-            existed = target.exists()
-            if existed and not target.is_file():  # a pipe or a device: opening it may wait for a reader
-                continue
-            with target.open("a", encoding="utf-8"):
-                pass
-            if not existed:
-                target.unlink()
-        except OSError as error:
-            raise Refused(f"cannot write {path}: {error.strerror}; try another place") from error
-
-
-def _write(path: str | None, text: str) -> None:
-    if path == "-":
-        _say(text)
-    elif path is not None:
-        try:
-            Path(path).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise Refused(f"cannot write {path}: {error.strerror}; try another place") from error
-
-
-def _say(text: str) -> None:
-    """Print; a reader that has gone changes neither the other reports nor the exit code."""
-    try:
-        click.echo(text, nl=False, color=True)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def main(arguments: list[str] | None = None) -> None:

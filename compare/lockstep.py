@@ -40,6 +40,7 @@ def lockstep(
     fail_fast: bool = False,
     on_step: Callable[[], None] | None = None,
     diagnose: bool = True,
+    observer: Any = None,
 ) -> Verdict:
     """Make both sides and walk them; where they part, make sure that each agrees with itself, and say why they part.
 
@@ -47,7 +48,7 @@ def lockstep(
     ----------
     make_actual, make_expected : factories, so that a run can be repeated
     steps : for each step its micro-batches with their weights
-    sync, promises, fail_fast, on_step : see :func:`walk`
+    sync, promises, fail_fast, on_step, observer : see :func:`walk`
     tolerance : ``"measured"`` (the default: :class:`compare.measured.Measured`), ``"fixed"``, or a judge
     diagnose : False leaves out the search for a cause
 
@@ -66,7 +67,9 @@ def lockstep(
         actual = make_actual()
     except Exception as error:
         return _failed("actual", "its construction", error, sync)
-    verdict = walk(actual, expected, steps, sync=sync, fail_fast=fail_fast, on_step=on_step, **options)
+    verdict = walk(
+        actual, expected, steps, sync=sync, fail_fast=fail_fast, on_step=on_step, observer=observer, **options
+    )
     first = verdict.first_divergence
     if verdict.outcome is Outcome.DIVERGED and first is not None:
         until = steps[: max(1, first.checkpoint.step)]
