@@ -54,10 +54,16 @@ class Outcome:
     problem: str = ""
 
     def take_in(
-        self, where: str, actual: Values, expected: Values, floors: Callable[[int], Mapping[str, Floor]]
+        self,
+        where: str,
+        actual: Values,
+        expected: Values,
+        floors: Callable[[int], Mapping[str, Floor]],
+        *,
+        measured: bool = False,
     ) -> None:
         """Judge more values; ``where`` says of which run."""
-        gaps, multiple = judged(actual, expected, floors)
+        gaps, multiple = judged(actual, expected, floors, measured=measured)
         self.gaps += [Gap(where + gap.name, gap.error, gap.multiple, gap.text) for gap in gaps]
         self.multiple = max(self.multiple, multiple)
         self.compared += sum(value.size for value in expected.values())
@@ -70,13 +76,16 @@ class Outcome:
         return self
 
 
-def judged(actual: Values, expected: Values, floors: Callable[[int], Mapping[str, Floor]]) -> tuple[list[Gap], float]:
+def judged(
+    actual: Values, expected: Values, floors: Callable[[int], Mapping[str, Floor]], *, measured: bool = False
+) -> tuple[list[Gap], float]:
     """Compare two dicts of values.
 
     Parameters
     ----------
     actual, expected : arrays by name
     floors : measures the noise with at least so many reruns
+    measured : whether to measure it wherever values part at all, and not only by more than a few last bits
 
     Returns
     -------
@@ -97,7 +106,7 @@ def judged(actual: Values, expected: Values, floors: Callable[[int], Mapping[str
         elif expected[name].dtype.kind == "f":
             if not gap_of(actual[name], expected[name]):
                 continue
-            multiple = multiple_of(Spread(expected[name]).floor(), actual[name], expected[name])
+            multiple = np.inf if measured else multiple_of(Spread(expected[name]).floor(), actual[name], expected[name])
             if multiple > HEADROOM:
                 open_names.append(name)
             else:

@@ -58,7 +58,7 @@ def conform(configuration: Configuration, dtype: str, *, seed: int = 0) -> Confi
         result.implementations = reference.implementations()
         raising = "manual"
         mine = _Whole(ManualWalk(configuration, given))
-        result.take_in("", _aligned(mine.found, reference.found), reference.found, reference.floors)
+        result.take_in("", _aligned(mine.found, reference.found), reference.found, reference.floors, measured=True)
         result.gaps += laid_out(mine.final, reference.final)
         where = "handed over to manual: "
         found = (
@@ -66,10 +66,10 @@ def conform(configuration: Configuration, dtype: str, *, seed: int = 0) -> Confi
             .load(reference.values, as_arrays(reference.state))
             .steps(HANDOVER + 1, STEPS)
         )
-        result.take_in(where, _aligned(found, reference.rest), reference.rest, reference.floors)
+        result.take_in(where, _aligned(found, reference.rest), reference.rest, reference.floors, measured=True)
         where, raising = "handed over to torch: ", "torch"
         found = TorchWalk(configuration, given).load(mine.values, as_tensors(mine.state)).steps(HANDOVER + 1, STEPS)
-        result.take_in(where, found, reference.rest, reference.floors)
+        result.take_in(where, found, reference.rest, reference.floors, measured=True)
     except MissingError as error:
         result.problem = str(error)
     except Exception as error:
@@ -166,7 +166,7 @@ class _Reference(_Whole):
             for way, alike in ways.items():
                 try:
                     walk = TorchWalk(self._configuration, self._problem, {name: True}, alike=alike)
-                    found[way] = judged(walk.steps(1, STEPS), self.found, self.floors)[1]
+                    found[way] = judged(walk.steps(1, STEPS), self.found, self.floors, measured=True)[1]
                 except (RuntimeError, TypeError, ValueError):
                     found[way] = None
         return found
