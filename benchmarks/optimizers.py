@@ -15,19 +15,24 @@ import torch
 import manual
 from benchmarks.timing import in_turn, quartiles, ratio
 
-__all__ = ["optimizer_rows"]
+__all__ = ["optimizer_names", "optimizer_rows"]
 
 Step = Callable[[], Any]
 
 SIZES = {"one of a million": (1, (1_000_000,)), "a thousand of a thousand": (1000, (1000,))}
 MATRICES = {"one of 1000x1000": (1, (1000, 1000)), "a thousand of 32x32": (1000, (32, 32))}
 """Muon takes nothing else."""
+TABLES = {"one of 10000x100": (1, (10_000, 100)), "a thousand of 100x10": (1000, (100, 10))}
+"""SparseAdam: a tenth of the rows have a gradient."""
+
+_OWN = {"Muon": MATRICES, "SparseAdam": TABLES}
 
 LBFGS = {"lr": 1e-3, "max_iter": 4, "history_size": 10, "tolerance_grad": 0.0, "tolerance_change": 0.0}
 """So that no step ends early: the minimum stays far away."""
 
 
-def _names() -> list[str]:
+def optimizer_names() -> list[str]:
+    """Every optimizer of torch, in the order of the alphabet."""
     found = {name: getattr(torch.optim, name) for name in torch.optim.__all__ if name != "Optimizer"}
     return sorted((name for name, kind in found.items() if isinstance(kind, type)), key=str.lower)
 
@@ -38,10 +43,10 @@ def _steps(name: str, count: int, shape: tuple[int, ...], dtype: str) -> tuple[S
     Raises
     ------
     NotImplementedError
-        If the manual wing has no such optimizer, or it takes no dense gradients.
+        If the manual wing has no such optimizer.
     """
     kind = getattr(manual.optim, name, None)
-    if kind is None or name == "SparseAdam":
+    if kind is None:
         raise NotImplementedError(name)
     generator = np.random.default_rng(0)
     values = [generator.standard_normal(shape).astype(dtype) for _ in range(count)]
@@ -51,7 +56,14 @@ def _steps(name: str, count: int, shape: tuple[int, ...], dtype: str) -> tuple[S
     options = LBFGS if name == "LBFGS" else {}
     optimizers = kind(mine, **options), getattr(torch.optim, name)(theirs, **options)
     for a, b, gradient in zip(mine, theirs, gradients, strict=True):
-        a.grad, b.grad = gradient, torch.from_numpy(gradient.copy())
+        if name == "SparseAdam":
+            rows = np.sort(generator.permutation(shape[0])[: shape[0] // 10])
+            a.grad = manual.SparseRows(rows, gradient[rows], shape)
+            b.grad = torch.sparse_coo_tensor(
+                torch.from_numpy(rows)[None], torch.from_numpy(gradient[rows]), shape, check_invariants=True
+            )
+        else:
+            a.grad, b.grad = gradient, torch.from_numpy(gradient.copy())
     if name != "LBFGS":
         return optimizers[0].step, optimizers[1].step
 
@@ -83,8 +95,8 @@ def optimizer_rows(rounds: int) -> tuple[list[list[Any]], list[str]]:
     Also returned are the names of those that are left out.
     """
     rows, missing = [], []
-    for name in _names():
-        for size, (count, shape) in (MATRICES if name == "Muon" else SIZES).items():
+    for name in optimizer_names():
+        for size, (count, shape) in _OWN.get(name, SIZES).items():
             for dtype in ("float32", "float64"):
                 try:
                     mine, theirs = _steps(name, count, shape, dtype)

@@ -228,7 +228,10 @@ class ManualWalk(Walk):
 
     def _gradient(self, name: str, gradient: np.ndarray | Rows) -> Any:
         if isinstance(gradient, Rows):
-            raise MissingError("manual has no row-sparse gradients")
+            kind = getattr(manual, "SparseRows", None)
+            if kind is None:
+                raise MissingError("manual has no SparseRows")
+            return kind(gradient.indices.copy(), gradient.values.copy(), self.parameters[name].shape)
         return gradient.copy(order="K")
 
     def _closure(self, loss: Loss) -> Callable[[], Any]:
