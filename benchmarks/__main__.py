@@ -6,6 +6,8 @@ import argparse
 import importlib.util
 import subprocess
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +15,7 @@ from tabulate import tabulate
 
 from benchmarks.measuring import calibration_rows
 from benchmarks.modules import module_rows
+from benchmarks.optimizers import optimizer_rows
 from benchmarks.training import lockstep_rows, step_rows
 from compare.threads import threads
 
@@ -22,33 +25,56 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=11, help="rounds of each pair (default: 11)")
     parser.add_argument("--quick", action="store_true", help="leave the comparison of large tensors out")
+    parser.add_argument("--part", action="append", choices=[*PARTS, "comparing"], help="only this one, or these")
     arguments = parser.parse_args()
+    chosen = arguments.part or [*PARTS, *([] if arguments.quick else ["comparing"])]
     with threads(1) as count:
         print(
             f"threads: BLAS {count}, torch {torch.get_num_threads()}; numpy {np.__version__}, torch {torch.__version__}"
         )
-        for title, rows in (
-            ("One training step, manual / torch eager", step_rows(arguments.rounds)),
-            ("One lockstep step / one bare torch step", lockstep_rows(arguments.rounds)),
-        ):
-            headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third"]
-            print(f"\n{title}\n{tabulate(rows, headers, floatfmt=('', '', '.1f', '.1f', '.3f', '.3f', '.3f'))}")
-        rows, missing = module_rows(arguments.rounds)
-        headers = ["case", "A, us", "B, us", "ratio A/B", "first quartile", "third"]
-        table = tabulate(rows, headers, floatfmt=("", ".1f", ".1f", ".3f", ".3f", ".3f"))
-        print(f"\nOne forward and backward pass in float32, manual / torch eager\n{table}")
-        if missing:
-            print(f"left out, because manual.nn has them not: {', '.join(missing)}")
-        headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third", "memory A/B"]
-        table = tabulate(
-            calibration_rows(arguments.rounds),
-            headers,
-            floatfmt=("", "", ".1f", ".1f", ".1f", ".1f", ".1f", ".3f"),
-        )
-        print(f"\nMeasuring the noise floors, once per scenario / one bare torch step; floors / values\n{table}")
-    if not arguments.quick and importlib.util.find_spec("benchmarks.comparing"):
+        for name, part in PARTS.items():
+            if name in chosen:
+                part(arguments.rounds)
+    if "comparing" in chosen and importlib.util.find_spec("benchmarks.comparing"):
         print("\nComparing two tensors", flush=True)
         subprocess.run([sys.executable, "-m", "benchmarks.comparing"], check=True)
+
+
+def _print(title: str, first: list[str], rows: list[list[Any]], missing: Sequence[str] = (), where: str = "") -> None:
+    headers = [*first, "A, us", "B, us", "ratio A/B", "first quartile", "third"]
+    formats = (*("" for _ in first), ".1f", ".1f", ".3f", ".3f", ".3f")
+    print(f"\n{title}\n{tabulate(rows, headers, floatfmt=formats)}", flush=True)
+    if missing:
+        print(f"left out, because {where} has them not: {', '.join(missing)}")
+
+
+def _steps(rounds: int) -> None:
+    _print("One training step, manual / torch eager", ["case", "dtype"], step_rows(rounds))
+    _print("One lockstep step / one bare torch step", ["case", "dtype"], lockstep_rows(rounds))
+
+
+def _modules(rounds: int) -> None:
+    title = "One forward and backward pass in float32, manual / torch eager"
+    _print(title, ["case"], *module_rows(rounds), "manual.nn")
+
+
+def _optimizers(rounds: int) -> None:
+    title = "One step of an optimizer, manual / torch's default implementation"
+    _print(title, ["optimizer", "size", "dtype"], *optimizer_rows(rounds), "manual.optim")
+
+
+def _calibration(rounds: int) -> None:
+    headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third", "memory A/B"]
+    table = tabulate(calibration_rows(rounds), headers, floatfmt=("", "", ".1f", ".1f", ".1f", ".1f", ".1f", ".3f"))
+    print(f"\nMeasuring the noise floors, once per scenario / one bare torch step; floors / values\n{table}")
+
+
+PARTS: dict[str, Callable[[int], None]] = {
+    "steps": _steps,
+    "modules": _modules,
+    "optimizers": _optimizers,
+    "calibration": _calibration,
+}
 
 
 if __name__ == "__main__":

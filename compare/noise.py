@@ -81,6 +81,9 @@ _DIFFERENCES = frozenset(
 ``g - p Σ g``, ``(1 - y) x - ...``, ``x (1 + erf)``) or of :func:`_subtracted`: not every honest formula knows a small
 one better than to that argument's last bit."""
 
+_COMPOUND = frozenset({"add", "add_", "sub", "sub_", "addcmul", "addcmul_", "addcdiv", "addcdiv_", "lerp", "lerp_"})
+"""Ops that round a product on the way to their sum, or not, as the kernel likes: where the sum cancels, it shows."""
+
 _POOL = 1 << 20
 """The most elements for which noise is drawn ahead."""
 
@@ -107,6 +110,9 @@ class Perturbing(TorchDispatchMode):
     repeats : bool
         Whether sums of terms that repeat each other are moved by more: adding the same number again and again rounds
         the same way again and again, so that the error grows with the number of terms and not with its root.
+    compound : bool
+        Whether a sum with a product (``a + alpha b``, ``lerp`` ...) is also moved by the last bit of the product, as
+        an update needs it that is written with other ops.
     faint : bool
         Whether numbers below the smallest normal one are moved as a whole: one formula keeps them, another has lost
         them to underflow.
@@ -123,10 +129,12 @@ class Perturbing(TorchDispatchMode):
         amplitude: float = 1.0,
         decisions: Sequence[Decision] | None = None,
         *,
+        compound: bool = False,
         faint: bool = False,
         repeats: bool = False,
     ):
         super().__init__()
+        self._compound = compound
         self._repeats = repeats
         self._faint = faint
         self._decided = None if decisions is None else Decided(decisions)
@@ -166,7 +174,10 @@ class Perturbing(TorchDispatchMode):
                 args = (*args[:-1], gates.view(torch.uint8))
             if kwargs:
                 kwargs = {key: self._moved(item, amplitude, writes) for key, item in kwargs.items()}
+        product = _product(op.name, args, kwargs) if self._compound and op.compound else None
         out = func(*args, **kwargs)
+        if product is not None and out.is_floating_point():
+            self._blur(out, product, amplitude)
         if op.mutable:
             for tensor in _written(func, args, kwargs):
                 if tensor.ndim or not _counts(op.name, args):
@@ -246,13 +257,25 @@ class Perturbing(TorchDispatchMode):
 class _Op:
     """What must be known about one op, found out once."""
 
-    __slots__ = ("contraction", "decides", "difference", "exact", "mutable", "name", "running", "single", "within")
+    __slots__ = (
+        "compound",
+        "contraction",
+        "decides",
+        "difference",
+        "exact",
+        "mutable",
+        "name",
+        "running",
+        "single",
+        "within",
+    )
 
     def __init__(self, func: Any):
         name = self.name = name_of(func)
         random = torch.Tag.nondeterministic_seeded in func.tags
         self.exact = getattr(func, "is_view", False) or name in _EXACT or random
         self.contraction = name in _CONTRACTIONS or torch.Tag.reduction in func.tags
+        self.compound = name in _COMPOUND
         self.mutable = bool(func._schema.is_mutable)
         self.decides = name in DECIDING
         self.running = name in _RUNNING
@@ -314,6 +337,23 @@ def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:
         return torch.cat([torch.zeros_like(gradient), gradient * args[1].chunk(2, dim)[0]], dim)
     subtracted: Tensor = args[0]
     return subtracted
+
+
+def _product(name: str, args: Any, kwargs: Any) -> Tensor | None:
+    """The size of the products that an op adds to something; nothing where there is none."""
+    first, *others = args
+    kind = name.removesuffix("_")
+    if any(isinstance(item, Tensor) and item.is_sparse for item in args):
+        return None
+    if kind in ("add", "sub"):
+        alpha = kwargs.get("alpha", 1)
+        return None if alpha == 1 or not isinstance(others[0], Tensor) else (alpha * others[0]).abs()
+    if kind == "lerp":
+        end, weight = others
+        return (1 - weight) * first.abs() + weight * end.abs()
+    one, other = others[:2]
+    value = kwargs.get("value", 1)
+    return (value * (one * other if kind == "addcmul" else one / other)).abs()
 
 
 def _carrying_single(name: str, args: Any) -> Tensor | None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
 from compare.batches import InputError
 from compare.conformance import database
+from compare.conformance.judging import Gap
 from compare.conformance.modules import SampleResult, conform
 
-__all__ = ["ModuleResult", "modules", "record", "text"]
+__all__ = ["ModuleResult", "failure_lines", "failure_record", "finite", "modules", "record", "shown", "text"]
+
+T = TypeVar("T")
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 MODES = {"train": True, "eval": False}
@@ -62,7 +65,7 @@ def modules(
         raise InputError(f"no module of the database matches {match!r}, such as Conv2d or 'LSTM*'")
     plan = [(name, mode, dtype) for mode in modes for dtype in dtypes for name in chosen]
     results = []
-    for name, mode, dtype in _shown(plan, progress):
+    for name, mode, dtype in shown(plan, ", ".join, progress):
         result = ModuleResult(name, mode, dtype)
         for sample in database.samples(name, DTYPES[dtype], MODES[mode]):
             result.samples.append(conform(sample, DTYPES[dtype], MODES[mode], timed=timed))
@@ -70,13 +73,14 @@ def modules(
     return results
 
 
-def _shown(plan: list[tuple[str, str, str]], progress: bool | None) -> Iterator[tuple[str, str, str]]:
+def shown(plan: Sequence[T], said: Callable[[T], str], progress: bool | None) -> Iterator[T]:
+    """What is to be run, behind a progress bar that says what runs; by default on a terminal only."""
     from tqdm import tqdm
 
     bar = tqdm(plan, file=sys.stderr, leave=False, disable=None if progress is None else not progress)
-    for name, mode, dtype in bar:
-        bar.set_description(f"{name}, {mode}, {dtype}")
-        yield name, mode, dtype
+    for one in bar:
+        bar.set_description(said(one))
+        yield one
 
 
 def record(results: Sequence[ModuleResult]) -> dict[str, Any]:
@@ -99,28 +103,35 @@ def record(results: Sequence[ModuleResult]) -> dict[str, Any]:
                 "dtype": result.dtype,
                 "passed": result.passed,
                 "samples": len(result.samples),
-                "noise_multiple": _finite(result.multiple),
+                "noise_multiple": finite(result.multiple),
                 "median_ratio": round(median(result.ratios), 3) if result.ratios else None,
                 "worst_ratio": round(max(result.ratios), 3) if result.ratios else None,
-                "failures": [_failure(sample) for sample in result.samples if not sample.passed],
+                "failures": [
+                    failure_record(sample.sample.label, sample.problem, sample.gaps)
+                    for sample in result.samples
+                    if not sample.passed
+                ],
             }
             for result in results
         ],
     }
 
 
-def _failure(sample: SampleResult) -> dict[str, Any]:
+def failure_record(label: str, problem: str, gaps: Sequence[Gap], *, most: int | None = None) -> dict[str, Any]:
+    """What is said of a sample that does not pass; of many gaps the first ``most``, and how many there are."""
     return {
-        "sample": sample.sample.label,
-        "problem": sample.problem,
+        "sample": label,
+        "problem": problem,
         "gaps": [
-            {"name": gap.name, "error": _finite(gap.error), "noise_multiple": _finite(gap.multiple), "text": gap.text}
-            for gap in sample.gaps
+            {"name": gap.name, "error": finite(gap.error), "noise_multiple": finite(gap.multiple), "text": gap.text}
+            for gap in gaps[:most]
         ],
+        **({} if most is None else {"gaps_in_all": len(gaps)}),
     }
 
 
-def _finite(value: float) -> float | None:
+def finite(value: float) -> float | None:
+    """A number for JSON; ``None`` for an infinite one."""
     return float(value) if abs(value) < float("inf") else None
 
 
@@ -142,14 +153,20 @@ def text(found: dict[str, Any], *, failures: int = 20) -> str:
     ]
     headers = ["module", "mode", "dtype", "passed", "noise floors", "time / torch", "worst"]
     lines = [str(tabulate(rows, headers, disable_numparse=True)), ""]
-    shown = [failure for one in found["modules"] for failure in one["failures"]]
-    for failure in shown[:failures]:
-        why = failure["problem"] or "; ".join(_gap_text(gap) for gap in failure["gaps"][:4])
-        lines.append(f"{failure['sample']}: {why}")
-    if len(shown) > failures:
-        lines.append(f"... and {len(shown) - failures} more")
+    lines += failure_lines([failure for one in found["modules"] for failure in one["failures"]], failures)
     lines.append(f"{found['passed']} of {found['samples']} samples pass.")
     return "\n".join(lines) + "\n"
+
+
+def failure_lines(found: Sequence[dict[str, Any]], most: int) -> list[str]:
+    """A line for each of the first failures, and how many more there are."""
+    lines = []
+    for failure in found[:most]:
+        why = failure["problem"] or "; ".join(_gap_text(gap) for gap in failure["gaps"][:4])
+        lines.append(f"{failure['sample']}: {why}")
+    if len(found) > most:
+        lines.append(f"... and {len(found) - most} more")
+    return lines
 
 
 def _gap_text(gap: dict[str, Any]) -> str:

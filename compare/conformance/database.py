@@ -1,4 +1,4 @@
-"""The one place that reaches PyTorch's private test database of modules.
+"""The one place that reaches PyTorch's private test databases: of modules, and of optimizers and schedulers.
 
 Importing it takes seconds, changes warning filters and makes setters of ``torch.backends`` raise: use it in a process
 of its own, as ``gradlock conformance`` is.
@@ -6,6 +6,8 @@ of its own, as ``gradlock conformance`` is.
 
 from __future__ import annotations
 
+import importlib
+import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,8 +17,9 @@ from typing import Any
 import torch
 
 from compare.batches import InputError
+from compare.conformance.schedules import Schedule, Scheduler
 
-__all__ = ["Sample", "names", "samples"]
+__all__ = ["Configuration", "Sample", "configurations", "names", "optimizers", "samples", "schedules"]
 
 _KEPT = "_gradlock_arguments"
 
@@ -45,6 +48,36 @@ class Sample:
     @property
     def label(self) -> str:
         return f"{self.module}[{self.number}]" + (f" ({self.note})" if self.note else "")
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One way to construct an optimizer.
+
+    Attributes
+    ----------
+    optimizer : its name in ``torch.optim``
+    number : counts the configurations of one optimizer, from 0
+    note : how the database describes it
+    options : of the constructor
+    closure : whether a step needs one
+    sparse : whether it takes nothing but row-sparse gradients
+    groups : whether parameter groups may have options of their own
+    implementations : what torch computes it by on the CPU beside the plain loop: ``"foreach"``, ``"fused"``
+    """
+
+    optimizer: str
+    number: int
+    note: str
+    options: dict[str, Any]
+    closure: bool = False
+    sparse: bool = False
+    groups: bool = True
+    implementations: tuple[str, ...] = ()
+
+    @property
+    def label(self) -> str:
+        return f"{self.optimizer}[{self.number}]" + (f" ({self.note})" if self.note else "")
 
 
 def names() -> list[str]:
@@ -85,22 +118,94 @@ def constructed_from(module: torch.nn.Module) -> tuple[str, tuple[Any, ...], dic
     return type(module).__name__, arguments, options
 
 
+def optimizers() -> list[str]:
+    """The optimizers of the database, in its order."""
+    return [str(info.name) for info in _optimizer_database()]
+
+
+def configurations(optimizer: str) -> list[Configuration]:
+    """Every configuration of one optimizer on the CPU.
+
+    Raises
+    ------
+    InputError
+        If the database has another form than that of torch 2.13.
+    """
+    (info,) = [info for info in _optimizer_database() if info.name == optimizer]
+    try:
+        able = {"foreach": "foreach" in info.supported_impls, "fused": "cpu" in info.supports_fused_on}
+        return [
+            Configuration(
+                optimizer,
+                number,
+                one.desc,
+                dict(one.kwargs),
+                closure=info.step_requires_closure,
+                sparse=info.only_supports_sparse_grads,
+                groups=info.supports_param_groups,
+                implementations=tuple(name for name, there in able.items() if there),
+            )
+            for number, one in enumerate(info.optim_inputs_func(device="cpu"))
+        ]
+    except (AttributeError, TypeError) as error:
+        raise _changed(error) from error
+
+
+def schedules() -> list[Schedule]:
+    """Every list of schedulers that the database lets loose on an optimizer.
+
+    Raises
+    ------
+    InputError
+        If the database has another form than that of torch 2.13.
+    """
+    try:
+        return [
+            Schedule(tuple(_noted(make) for make in makers), info.name, groups=info.supports_param_groups)
+            for info in _optimizer_database()
+            for makers in (*info.scheduler_inputs, info.metadata_for_sparse[1])
+            if makers
+        ]
+    except (AttributeError, TypeError) as error:
+        raise _changed(error) from error
+
+
+def _noted(make: Any) -> Scheduler:
+    """What a function of the database would construct: it is run with a class that only takes notes."""
+
+    def noting(name: str) -> Any:
+        return lambda optimizer, *args, **options: Scheduler(name, args, options)
+
+    code = make.__code__
+    found = types.FunctionType(code, {name: noting(name) for name in code.co_names})(None)
+    if not isinstance(found, Scheduler):
+        raise TypeError(f"a scheduler is made by {code.co_name}, which constructs none")
+    return found
+
+
 def _name(info: Any) -> str:
     return str(info.name).removeprefix("nn.")
 
 
 def _database() -> list[Any]:
+    return _read("common_modules", "module_db")
+
+
+def _optimizer_database() -> list[Any]:
+    return _read("common_optimizers", "optim_db")
+
+
+def _read(module: str, name: str) -> list[Any]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            from torch.testing._internal.common_modules import module_db
-    except ImportError as error:
+            return list(getattr(importlib.import_module(f"torch.testing._internal.{module}"), name))
+    except (ImportError, AttributeError) as error:
         if "expecttest" in str(error):
             raise InputError(
                 "PyTorch's test database needs the package expecttest: install gradlock[conformance]"
             ) from error
         raise _changed(error) from error
-    return list(module_db)
 
 
 def _changed(error: Exception) -> InputError:

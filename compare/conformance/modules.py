@@ -23,28 +23,14 @@ import manual.recording
 from compare.calls.module import hostile
 from compare.conformance.database import Sample
 from compare.conformance.draws import Drawing
+from compare.conformance.judging import Gap, Values, judged
 from compare.conformance.twins import MissingError, manual_module, translated
 from compare.floors import Floor, Spread
 from compare.kinks import Deciding
 from compare.noise import Perturbing
-from compare.rerun import HEADROOM, gap_of
 from torch_ref.recording import leaves, to_array
 
-__all__ = ["Gap", "SampleResult", "conform"]
-
-RUNS = 3
-MORE = 8
-Values = dict[str, np.ndarray]
-
-
-@dataclass(frozen=True)
-class Gap:
-    """A value in which the wings part: what it is, and by how much, relative and in noise floors."""
-
-    name: str
-    error: float
-    multiple: float
-    text: str = ""
+__all__ = ["SampleResult", "conform"]
 
 
 @dataclass
@@ -88,35 +74,7 @@ def conform(sample: Sample, dtype: torch.dtype, training: bool, *, seed: int = 0
         return SampleResult(sample, False, problem=str(error), missing=True)
     except Exception as error:
         return SampleResult(sample, False, problem=f"manual raised {type(error).__name__}: {error}")
-    gaps = [
-        Gap(name, np.inf, np.inf, "torch has none" if name in actual else "manual has none")
-        for name in {**plain, **actual}
-        if (name in plain) != (name in actual)
-    ]
-    worst, open_names = 0.0, []
-    for name in plain:
-        if name not in actual:
-            continue
-        gap = _mismatch(name, actual[name], plain[name])
-        if gap:
-            gaps.append(gap)
-        elif plain[name].dtype.kind == "f":
-            multiple = _multiple(Spread(plain[name]).floor(), actual[name], plain[name])
-            if multiple > HEADROOM:
-                open_names.append(name)
-            else:
-                worst = max(worst, multiple)
-    if open_names:
-        floors = reference.floors(plain, RUNS)
-        if any(_multiple(floors[name], actual[name], plain[name]) > HEADROOM for name in open_names):
-            floors = reference.floors(plain, MORE)
-        for name in open_names:
-            multiple = _multiple(floors[name], actual[name], plain[name])
-            worst = max(worst, multiple)
-            if not multiple <= HEADROOM:
-                scale = float(np.max(np.abs(plain[name]), initial=0.0))
-                gap_size = gap_of(actual[name], plain[name])
-                gaps.append(Gap(name, gap_size / scale if scale else np.inf, multiple))
+    gaps, worst = judged(actual, plain, lambda runs: reference.floors(plain, runs))
     gaps.sort(key=lambda gap: -gap.multiple)
     result = SampleResult(sample, not gaps, gaps, worst, sum(value.size for value in plain.values()))
     if not result.compared:
@@ -124,22 +82,6 @@ def conform(sample: Sample, dtype: torch.dtype, training: bool, *, seed: int = 0
     if timed:
         result.ratio = _ratio(lambda: mine.run(reference.incoming, drawn), reference.run)
     return result
-
-
-def _mismatch(name: str, actual: np.ndarray, expected: np.ndarray) -> Gap | None:
-    """What makes two values incomparable, or whole numbers that differ."""
-    if actual.shape != expected.shape:
-        return Gap(name, np.inf, np.inf, f"shape {actual.shape}, torch {expected.shape}")
-    if actual.dtype != expected.dtype:
-        return Gap(name, np.inf, np.inf, f"dtype {actual.dtype}, torch {expected.dtype}")
-    if expected.dtype.kind != "f" and not np.array_equal(actual, expected):
-        return Gap(name, np.inf, np.inf, f"{int((actual != expected).sum())} of {expected.size} differ")
-    return None
-
-
-def _multiple(floor: Floor, actual: np.ndarray, expected: np.ndarray) -> float:
-    gap = gap_of(actual, expected)
-    return floor.multiple(actual, expected, gap, same_rows=True, here=True) if gap else 0.0
 
 
 def _ratio(mine: Callable[[], Any], theirs: Callable[[], Any]) -> float:

@@ -246,3 +246,36 @@ def test_adding_the_same_number_again_and_again_drifts():
     assert abs(running - exact) / exact > 5 * widest(same, False)
     assert abs(running - exact) / exact < 5 * widest(same, True)
     assert widest(other, True) == widest(other, False)
+
+
+COMPOUND = {
+    "a + alpha b": lambda x, y: torch.add(x, y, alpha=0.1),
+    "a - alpha b": lambda x, y: torch.sub(x, -y, alpha=0.1),
+    "a + alpha b in place": lambda x, y: x.clone().add_(y, alpha=0.1),
+    "a + c b d": lambda x, y: torch.addcmul(x, y, torch.full_like(y, 0.5), value=0.2),
+    "a + c b / d": lambda x, y: torch.addcdiv(x, y, torch.full_like(y, 2.0), value=0.2),
+    "between a and b": lambda x, y: 11 * torch.lerp(x, y, 1 / 11),
+}
+
+
+@pytest.mark.parametrize("name", COMPOUND)
+def test_a_sum_with_a_product_that_cancels_moves_by_the_products_last_bit_if_asked(name):
+    x = X.abs() + 0.5
+    y = -10 * x * (1 + 1e-9)  # what is left is a billionth of either
+    function = COMPOUND[name]
+    plain = function(x, y)
+    found = {}
+    for compound in (False, True):
+        with Perturbing(0, compound=compound):
+            noisy = function(x, y)
+        found[compound] = float(((noisy - plain) / plain).abs().max() / torch.finfo(x.dtype).eps)
+    assert found[False] <= 4
+    assert 1e7 < found[True] < 4e9
+
+
+def test_a_sum_without_a_product_is_moved_by_its_own_last_bit_alone():
+    y = -X * (1 + 1e-9)
+    plain = torch.add(X, y)
+    with Perturbing(0, compound=True):
+        noisy = torch.add(X, y)
+    assert float(((noisy - plain) / plain).abs().max() / torch.finfo(X.dtype).eps) <= 2
