@@ -37,7 +37,7 @@ EXPECTED: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "mfc": "none", "me
 WRONG: dict[str, Any] = {"color": "#D55E00", "lw": 1.6, "ls": (0, (4, 2)), "zorder": 3}
 WORDS = "#A84300"
 LOWEST: dict[str, Any] = {"ls": "", "marker": "*", "ms": 13, "mfc": "#009E73", "mec": "white", "mew": 0.8, "zorder": 6}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.5,
