@@ -37,7 +37,7 @@ EXPECTED: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "mfc": "none", "me
 WRONG: dict[str, Any] = {"color": "#D55E00", "lw": 1.6, "ls": (0, (4, 2)), "zorder": 3}
 WORDS = "#A84300"
 LOWEST: dict[str, Any] = {"ls": "", "marker": "*", "ms": 13, "mfc": "#009E73", "mec": "white", "mew": 0.8, "zorder": 6}
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": 9.5,
@@ -49,6 +49,8 @@ _STYLE = {
     "svg.hashsalt": "gradlock",
     "path.simplify_threshold": 0.4,
 }
+_SAID = {"svg": ("Creator", "Date", "Format", "Type"), "png": ("Software",)}
+"""What matplotlib would say of itself in a file."""
 _SHORTER = (
     (rb' (?:d|x|y|transform)="[^"]*"', rb"(\d\.\d)\d+", rb"\1"),
     (rb' d="[^"]*"', rb" ?\nL ", b" "),
@@ -96,7 +98,7 @@ def drawn(figure_of: Any, found: Any, kind: str) -> bytes:
     with _styled():
         figure = figure_of(found)
         held = io.BytesIO()
-        figure.savefig(held, format=kind, dpi=110, metadata={"Date": None} if kind == "svg" else {"Software": None})
+        figure.savefig(held, format=kind, dpi=110, metadata=dict.fromkeys(_SAID[kind]))
     found = held.getvalue()
     if kind == "svg":
         for where, what, by in _SHORTER:

@@ -22,7 +22,7 @@ __all__ = ["page"]
 _STYLE = """
 body{font:16px/1.5 system-ui,sans-serif;color:#1c1c1c;background:#fff;max-width:80rem;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.6rem}h2{margin:3rem 0 .3rem;border-top:1px solid #ddd;padding-top:1rem}nav a{margin-right:.8rem}
-a{color:#0061a8}svg,img{width:100%;height:auto}figure{margin:0}.mistake{color:#a84300}
+a{color:#0061a8}svg,img{width:100%;height:auto}figure{margin:0}
 .scroll{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem;margin:.5rem 0}
 th,td{text-align:left;padding:.2rem .8rem .2rem 0;border-bottom:1px solid #e4e4e4;white-space:nowrap}
 """
@@ -46,19 +46,26 @@ def page(record: Mapping[str, Any], pictures: Mapping[str, bytes], kind: str) ->
     kind : ``"svg"`` or ``"png"``
     """
     names = [one["name"] for one in record["optimizers"]]
-    links = [*names, *(["halves"] if record["halves"] else [])]
+    links = {name: name for name in names} | (
+        {"halves": "The two halves of gradient descent"} if record["halves"] else {}
+    )
     blocks = [
         "<h1>Every optimizer's path, on both sides</h1>",
         f"<p>{_INTRODUCTION}</p>",
-        "<nav>" + " ".join(f'<a href="#{escape(name)}">{escape(name)}</a>' for name in links) + "</nav>",
+        "<nav>"
+        + " ".join(f'<a href="#{escape(name)}">{escape(words)}</a>' for name, words in links.items())
+        + "</nav>",
     ]
     for one in record["optimizers"]:
         options = {k: v for k, v in one["surfaces"][0]["options"].items() if k != "lr"}
         others = f" ({', '.join(f'{name}={value}' for name, value in options.items())})" if options else ""
         blocks += [
             f'<h2 id="{escape(one["name"])}">{escape(one["name"] + others)}</h2>',
-            f'<p class="mistake">Planted mistake: {escape(one["mistake"])}</p>',
-            _figure(pictures[one["name"]], kind, f"Paths of {one['name']}; the table below has their numbers"),
+            _figure(
+                pictures[one["name"]],
+                kind,
+                f"Paths of {one['name']}. Planted mistake: {one['mistake']}. The table below has the numbers",
+            ),
             _table(HEADERS[1:], rows_of(one)),
         ]
     blocks += [f"<p>{escape(name)} is left out: {escape(why)}.</p>" for name, why in record["left_out"].items()]
