@@ -20,7 +20,7 @@ import numpy as np
 
 import manual
 from compare.conformance.database import Configuration
-from compare.conformance.judging import Gap, Outcome, Values, judged
+from compare.conformance.judging import RUNS, Gap, Outcome, Values, judged
 from compare.conformance.problems import STEPS, Problem, problem
 from compare.conformance.twins import MissingError
 from compare.conformance.walks import KERNELS, ManualWalk, TorchWalk, Walk, as_arrays, as_tensors
@@ -32,6 +32,9 @@ __all__ = ["HANDOVER", "ConfigurationResult", "conform", "laid_out"]
 
 HANDOVER = 7
 """The state is handed over after so many steps."""
+
+_MANY = 16
+"""The reruns before LBFGS is blamed: a walk of it shows hundreds of lone numbers, each with a floor of its own."""
 
 
 @dataclass
@@ -69,7 +72,7 @@ def conform(configuration: Configuration, dtype: str, *, seed: int = 0) -> Confi
         result.take_in(where, _aligned(found, reference.rest), reference.rest, reference.floors, measured=True)
         where, raising = "handed over to torch: ", "torch"
         found = TorchWalk(configuration, given).load(mine.values, as_tensors(mine.state)).steps(HANDOVER + 1, STEPS)
-        result.take_in(where, found, reference.rest, reference.floors, measured=True)
+        result.take_in(where, _aligned(found, reference.rest), reference.rest, reference.floors, measured=True)
     except MissingError as error:
         result.problem = str(error)
     except Exception as error:
@@ -173,6 +176,8 @@ class _Reference(_Whole):
 
     def floors(self, runs: int) -> dict[str, Floor]:
         """How far perturbed walks lie apart, value by value."""
+        if runs > RUNS and self._problem.losses:
+            runs = _MANY
         if not self._reruns:
             self._spreads = {name: Spread(value) for name, value in self.found.items() if value.dtype.kind == "f"}
             self._walk(deciding := Deciding())

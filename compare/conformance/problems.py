@@ -73,7 +73,7 @@ _TURNED = frozenset({"transposed"})
 _TURNED_GRADIENT = frozenset({"cube", "square"})
 """Parameters and gradients that are held in the order of columns."""
 
-_ITERATIONS = 4
+_ITERATIONS, _HISTORY = 4, 10
 _ROWS = 40
 """The rows of the data of a smooth loss."""
 
@@ -119,8 +119,8 @@ class Problem:
     values : the parameters at the start, by name, in order; not all of them are C-contiguous, nor are all gradients
     gradients : for each step the gradient of each parameter
     losses : for each step a loss, where the optimizer evaluates one itself
-    options : of the optimizer, beside those of the configuration; few evaluations a step leave every step far enough
-        from the minimum for its numbers to be more than rounding
+    options : of the optimizer, beside those of the configuration. Few evaluations a step leave every step so far from
+        the minimum that its numbers are more than rounding; a short history is full before half of the way
     """
 
     values: dict[str, np.ndarray]
@@ -140,7 +140,7 @@ def problem(configuration: Configuration, dtype: str, *, seed: int = 0) -> Probl
     values = {name: np.array(generator.standard_normal(shape)).astype(dtype) for name, shape in shapes.items()}
     found = Problem({name: np.asfortranarray(value) if name in _TURNED else value for name, value in values.items()})
     if configuration.closure:
-        found.options["max_iter"] = _ITERATIONS
+        found.options.update(max_iter=_ITERATIONS, history_size=_HISTORY)
     for step in range(1, STEPS + 1):
         if configuration.closure:
             size = sum(value.size for name, value in values.items() if name != "idle")
