@@ -102,10 +102,11 @@ def _path(
         if scale != "one":  # which may be known and not used
             yield Checkpoint(step, None, "slots", names[0], 0, "H_diag"), np.asarray(h)
         yield Checkpoint(step, None, "slots", names[0], 0, "prev_flat_grad"), before[0]
+        moves = float(np.dot(g, d)) <= -float(run.groups[names[0]]["tolerance_change"])
         start = 0
         for name in names:
             size = int(np.prod(shapes[name]))
-            change = sign * t * d[start : start + size].reshape(shapes[name])
+            change = moves * sign * t * d[start : start + size].reshape(shapes[name])
             start += size
             yield from run.shown(step, name, {}, change)
 
