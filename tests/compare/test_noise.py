@@ -246,3 +246,11 @@ def test_adding_the_same_number_again_and_again_drifts():
     assert abs(running - exact) / exact > 5 * widest(same, False)
     assert abs(running - exact) / exact < 5 * widest(same, True)
     assert widest(other, True) == widest(other, False)
+
+
+def test_what_is_put_in_place_is_exact_and_what_is_added_there_is_not():
+    def put(x, accumulate):
+        return torch.zeros(30, dtype=x.dtype).index_put_((torch.arange(30) % 7,), x[0], accumulate=accumulate)
+
+    assert moved(lambda x: put(x, False), X) == 0
+    assert moved(lambda x: put(x, True), X) > 0.1
