@@ -265,7 +265,7 @@ class Side:
         state = self.optimizer.state
         return {
             name: {
-                slot: [None if item is None else np.array(item.detach()) for item in value]
+                slot: [None if item is None else item.detach().numpy().copy() for item in value]
                 for slot, value in state[parameter].items()
                 if isinstance(value, list)
             }
