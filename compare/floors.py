@@ -6,8 +6,9 @@ column, each channel). What is allowed to an element is the least of the floors 
 row beside a large one keeps its own floor, and so does a small column. That takes as many numbers as the tensor's
 sides add up to.
 
-Never below: half a unit in the last place of the slice's largest magnitude, and the tensor's usual relative spread
-(the median over its slices) times that magnitude.
+Never below: half a unit in the last place of the slice's largest magnitude, the tensor's usual relative spread (the
+median over its slices) times that magnitude, and the smallest normal number times the tensor's scale where that is
+above 1: what underflows on the way may be multiplied by as much.
 """
 
 from __future__ import annotations
@@ -221,7 +222,7 @@ def _bounded(
     floors = np.maximum(floors.astype(np.float64) / eps, max(usual, 0.5) * scales.astype(np.float64))
     floors = np.where((scales > 0) | (floors > 0), floors, _STRUCTURAL * scale)
     dtype = np.float64 if eps < 1e-10 else np.float32
-    floors = np.maximum(floors, float(np.finfo(dtype).tiny) / eps)
+    floors = np.maximum(floors, float(np.finfo(dtype).tiny) * max(1.0, scale) / eps)
     some = np.concatenate([floors, scales[scales > 0]])
     narrow = some.size and some.min() > 1e-30 and some.max() < 1e30
     kind = np.float32 if narrow else np.float64

@@ -138,7 +138,7 @@ class GradScaler:
         with np.errstate(divide="ignore", over="ignore"):
             inverse = np.reciprocal(scale.astype(np.float64)).astype(np.float32)
         gradients = [
-            parameter.grad
+            _values(parameter.grad)
             for group in optimizer.param_groups
             for parameter in group["params"]
             if parameter.grad is not None
@@ -301,6 +301,12 @@ class GradScaler:
                 "scaler.update()."
             )
         return {**self.__dict__, "_init_scale": self.get_scale(), "_scale": None}
+
+
+def _values(gradient: Any) -> Array:
+    """The numbers of a gradient; of a sparse one those of its rows."""
+    values: Array = gradient.values if getattr(gradient, "is_sparse", False) else gradient
+    return values
 
 
 def _one_number(value: Any) -> float:

@@ -138,6 +138,16 @@ def test_tiny_and_huge_scales(scale):
     assert multiple(floor, plain * (1 + 1e-10), plain) > 1000
 
 
+def test_what_underflows_on_the_way_may_be_multiplied_by_the_scale_of_the_rest():
+    """``x tanh(log(1 + exp(x)))`` at ``x = -90``: where the exponential is flushed to 0, the product is 0 too."""
+    plain = np.array([90.0, -90 * np.float32(6.9e-40)], np.float32)
+    floor = measured(plain, np.abs(plain) * 6e-8)
+    assert multiple(floor, np.array([90, -0.0], np.float32), plain) < 1
+    assert multiple(floor, np.array([90, 1e-35], np.float32), plain) > 5
+    small = plain / np.float32(90)
+    assert multiple(measured(small, np.abs(small) * 6e-8), np.array([1, 6e-38], np.float32), small) > 5
+
+
 def test_floors_take_as_many_numbers_as_the_sides_add_up_to():
     plain = generator.standard_normal((64, 128)).astype(np.float32)
     floor = measured(plain, 1e-7)

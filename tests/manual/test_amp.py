@@ -104,6 +104,26 @@ def test_a_skipped_step_leaves_everything_as_it_was():
     assert_agree(mine, reference)
 
 
+@pytest.mark.parametrize("bad", [1.0, INF])
+def test_sparse_gradients_are_unscaled(bad):
+    found = []
+    for wing in both(init_scale=4.0):
+        package = torch if wing.torchs else manual
+        table = package.nn.Embedding(5, 3, sparse=True)
+        looked_up = table(torch.tensor([1, 3, 1]) if wing.torchs else np.array([1, 3, 1]))
+        looked_up.backward(wing.array(np.outer(np.array([1.0, bad, 3.0], np.float32), np.ones(3, np.float32))))
+        wing.scaler.scale(wing.tensor(1.0))
+        optimizer = package.optim.SGD([table.weight], lr=0.1)
+        wing.scaler.unscale_(optimizer)
+        gradient = table.weight.grad
+        found.append(gradient.to_dense().numpy() if wing.torchs else np.asarray(gradient))
+        wing.scaler.step(optimizer)
+        wing.scaler.update()
+        assert wing.scaler.get_scale() == (4.0 if bad == 1.0 else 2.0)
+    np.testing.assert_array_equal(*found)
+    assert found[0][1, 0] == 1.0
+
+
 def test_only_the_optimizer_that_overflowed_is_skipped():
     mine, reference = both(optimizers=3, growth_interval=2)
     for step, bad in enumerate((None, INF, None, None, NAN)):

@@ -42,13 +42,15 @@ def get_total_norm(
     RuntimeError
         If an array is not floating, is empty where the norm is a minimum or maximum, or the norm is not finite where it
         must be.
+    NotImplementedError
+        If one is sparse.
 
     Convention: the norm of each array is rounded to its dtype, and of order 0 the result is the number of *arrays* that
     have an element other than 0, both as in torch: it is the norm of the norms.
     """
     if isinstance(tensors, (np.ndarray, Tensor)):
         tensors = [tensors]
-    arrays = [as_array(tensor) for tensor in tensors]
+    arrays = [_dense(as_array(tensor) if isinstance(tensor, Tensor) else tensor) for tensor in tensors]
     order = float(norm_type)
     if not arrays:
         return np.asarray(0.0, np.float32)
@@ -151,4 +153,10 @@ def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, f
 
 def _gradients(parameters: Iterable[Tensor] | Tensor) -> list[Array]:
     parameters = [parameters] if isinstance(parameters, Tensor) else parameters
-    return [parameter.grad for parameter in parameters if parameter.grad is not None]
+    return [_dense(parameter.grad) for parameter in parameters if parameter.grad is not None]
+
+
+def _dense(gradient: Any) -> Array:
+    if getattr(gradient, "is_sparse", False):
+        raise NotImplementedError("clipping takes dense gradients only, as torch does on the CPU: make them dense")
+    return np.asarray(gradient)

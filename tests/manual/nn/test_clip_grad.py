@@ -2,6 +2,7 @@
 
 import inspect
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -136,6 +137,17 @@ def test_empty_arrays_have_no_greatest_element(order):
             RuntimeError, match="norm on an empty tensor because the operation does not have an identity"
         ):
             norm([empty], order)
+
+
+def test_sparse_gradients_are_refused():
+    mine, theirs = pairs(random(4, 3))
+    mine[0].grad, theirs[0].grad = SimpleNamespace(is_sparse=True), theirs[0].grad.to_sparse(1)
+    for package, parameters in ((utils, mine), (torch.nn.utils, theirs)):
+        for clip in (package.clip_grad_norm_, package.clip_grad_value_):
+            with pytest.raises(NotImplementedError):
+                clip(parameters, 1.0)
+        with pytest.raises(NotImplementedError):
+            package.get_total_norm([parameters[0].grad])
 
 
 def test_integers_have_no_norm():
