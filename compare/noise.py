@@ -66,6 +66,9 @@ _CONTRACTIONS = frozenset(
 """Ops that add terms up, in an order of their own; and those that compute ``1 - y`` and ``1 - y²`` of a saved value.
 A dispatch mode sees the linear cross entropy's chunked op, which is a loop of such ops, as one."""
 
+_PUTS = frozenset({"index_put_", "_index_put_impl_"})
+"""Ops that add values up at places if their fourth argument says so; otherwise they only put them there."""
+
 _RUNNING = frozenset({"native_batch_norm", "_native_batch_norm_legit", "cudnn_batch_norm"})
 """Ops that change running statistics (their fourth and fifth argument), which their schema does not say."""
 
@@ -155,7 +158,7 @@ class Perturbing(TorchDispatchMode):
         return self._perturbed(func, op, args, kwargs)
 
     def _perturbed(self, func: Any, op: _Op, args: Any, kwargs: Any) -> Any:
-        if op.exact:
+        if op.exact or (op.name in _PUTS and not (args[3:4] and args[3])):
             return func(*args, **kwargs)
         amplitude = self._amplitude
         repeated = self._repeats and op.contraction and _repeat(args)

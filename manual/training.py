@@ -156,9 +156,23 @@ class _Update:
             "parameters": {name: value.copy() for name, value in self.parameters.items()},
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
+            "memories": self._memories(),
             "learning_rate": self.learning_rate,
             "momentum": self.scheduled_momentum,
             "scheduler": progress_of(self.scheduler),
+        }
+
+    def _memories(self) -> dict[str, dict[str, list[Any]]]:
+        """The slots that are lists (those of ``LBFGS``), copied; they are handed over and not shown."""
+        state = self.optimizer.state
+        return {
+            name: {
+                slot: [None if item is None else np.array(item) for item in value]
+                for slot, value in state[parameter].items()
+                if isinstance(value, list)
+            }
+            for name, parameter in self._named.items()
+            if parameter in state
         }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
@@ -178,6 +192,10 @@ class _Update:
             self.optimizer.state.clear()
             for name, slots in state["slots"].items():
                 self.optimizer.state[self._named[name]] = {slot: _slot(value) for slot, value in slots.items()}
+            for name, memories in state.get("memories", {}).items():
+                for slot, items in memories.items():
+                    listed = [None if item is None else np.array(item) for item in items]
+                    self.optimizer.state[self._named[name]][slot] = listed
         restore_groups(self.optimizer, state.get("learning_rate", ()), state.get("momentum"))
         restore_progress(self.scheduler, state.get("scheduler"))
         self.mean_loss = state.get("mean_loss", self.mean_loss)

@@ -248,6 +248,7 @@ class Side:
             "parameters": {name: value.copy() for name, value in self.parameters.items()},
             "buffers": {name: value.copy() for name, value in self.buffers.items()},
             "slots": {name: {k: v.copy() for k, v in slots.items()} for name, slots in self.slots.items()},
+            "memories": self._memories(),
             "learning_rate": self.learning_rate,
             "momentum": self.scheduled_momentum,
             "scheduler": progress_of(self.scheduler),
@@ -258,6 +259,19 @@ class Side:
     def random_state(self) -> np.ndarray | None:
         """The state of this side's own stream of random numbers, if its modules draw any."""
         return None if self._random_state is None else self._random_state.numpy().copy()
+
+    def _memories(self) -> dict[str, dict[str, list[Any]]]:
+        """The slots that are lists (those of ``LBFGS``), copied; they are handed over and not shown."""
+        state = self.optimizer.state
+        return {
+            name: {
+                slot: [None if item is None else item.detach().numpy().copy() for item in value]
+                for slot, value in state[parameter].items()
+                if isinstance(value, list)
+            }
+            for name, parameter in self._named.items()
+            if parameter in state
+        }
 
     def load_state(self, state: Mapping[str, Any]) -> None:
         """Copy a state in; what it does not mention (``gradients`` may be among it) stays as it is."""
@@ -278,6 +292,13 @@ class Side:
             for name, slots in state["slots"].items():
                 owner = self._named[name]
                 self.optimizer.state[owner] = {k: _slot(k, v, owner.dtype) for k, v in slots.items()}
+            for name, memories in state.get("memories", {}).items():
+                owner = self._named[name]
+                for slot, items in memories.items():
+                    listed = [
+                        None if item is None else torch.from_numpy(np.array(item)).to(owner.dtype) for item in items
+                    ]
+                    self.optimizer.state[owner][slot] = listed
         restore_groups(self.optimizer, state.get("learning_rate", ()), state.get("momentum"))
         restore_progress(self.scheduler, state.get("scheduler"))
         self.mean_loss = state.get("mean_loss", self.mean_loss)

@@ -27,6 +27,7 @@ from compare.faults import (
     parameters,
     penalties,
     pooling,
+    quasi_newton,
     recurrent,
     schedules,
     sequence_controls,
@@ -41,7 +42,7 @@ _PLACES = (
     *(course, penalties, losses, layers, activations, modules, attention),
     *(convolving, normalising, pooling),
     *(recurrent, sequences, objectives),
-    *(accumulation, clipping, descent, adam, kin, lengths, matrices, parameters, schedules, cycles),
+    *(accumulation, clipping, descent, adam, kin, lengths, matrices, quasi_newton, parameters, schedules, cycles),
 )
 
 _REWRITES = (controls, layer_controls, sequence_controls, step_controls)

@@ -217,3 +217,41 @@ FAULTS.add(
     step=1,
     scene=_CLIPPED,
 )(clipped_by(_without_eps))
+
+
+def _largest(parameters: list[Any]) -> Any:
+    return max(np.abs(parameter.grad).max() for parameter in parameters)
+
+
+FAULTS.add(
+    "clipped-by-the-largest-element",
+    "the norm is the largest magnitude of all elements, where it is the 2-norm",
+    cause="wrong function",
+    phase="clip",
+    step=1,
+    scene=scenes.network(max_norm=0.02),
+)(clipped_by(lambda parameters, bound: _scaled(parameters, _largest(parameters), bound)))
+
+FAULTS.add(
+    "norms-added-up",
+    "the norms of the tensors are added up, not their squares",
+    cause="wrong function",
+    phase="clip",
+    step=1,
+    scene=_CLIPPED,
+)(clipped_by(lambda parameters, bound: _scaled(parameters, sum(np.linalg.norm(p.grad) for p in parameters), bound)))
+
+FAULTS.add(
+    "norm-of-the-mean-square",
+    "the norm is the root of the mean square, and grows with no model",
+    cause="mean instead of sum",
+    phase="clip",
+    step=1,
+    scene=scenes.network(max_norm=0.02),
+)(
+    clipped_by(
+        lambda parameters, bound: _scaled(
+            parameters, np.sqrt(_squares(parameters) / sum(p.grad.size for p in parameters)), bound
+        )
+    )
+)

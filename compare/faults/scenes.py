@@ -40,6 +40,7 @@ from manual.rules.core import Array
 __all__ = [
     "Composed",
     "Grouped",
+    "SingleIteration",
     "attention",
     "batch_norm",
     "binary",
@@ -51,6 +52,7 @@ __all__ = [
     "network",
     "overflow",
     "pooled",
+    "quasi_newton",
     "regression",
     "residual",
     "ridge",
@@ -96,6 +98,17 @@ class Composed(Recipe):
             ]
         kind = getattr(wing.optim.lr_scheduler, name)
         return kind(**made) if name == "ChainedScheduler" else kind(optimizer, **made)
+
+
+class SingleIteration(Recipe):
+    """L-BFGS with one iteration in each step: it needs no loss but the one that has been computed."""
+
+    def make_optimizer(self, wing: Any, parameters: Iterable[Any]) -> Any:
+        def step(optimizer: Any, closure: Callable[[], Any] | None = None) -> Any:
+            return wing.optim.LBFGS.step(optimizer, closure or (lambda: 0.0))
+
+        kind: Any = type("LBFGS", (wing.optim.LBFGS,), {"step": step})
+        return kind(parameters, max_iter=1, **self.optimizer[1])
 
 
 # -- experiments -------------------------------------------------------------------------------------------------------
@@ -458,4 +471,20 @@ def looked_up(optimizer: str, lr: float, **options: Any) -> Scene:
         return _pair(model(manual), model(torch), Recipe((optimizer, {"lr": lr, **options}), FALLING)), steps_of(x, y)
 
     said = ["digits, a table of brightnesses", optimizer, *(f"{key} {value}" for key, value in options.items())]
+    return Scene(", ".join(said), build)
+
+
+@cache
+def quasi_newton(lr: float = 0.6, steps: int = 6, **options: Any) -> Scene:
+    """A perceptron that L-BFGS trains, an iteration a step; other rows at every step make some curvatures negative."""
+
+    def build() -> Any:
+        pair = _pair(
+            partial(manual.models.MLP, (9, 5, CLASSES), manual.nn.Tanh),
+            partial(torch_ref.models.MLP, (9, 5, CLASSES), torch.nn.Tanh),
+            SingleIteration(("LBFGS", {"lr": lr, **options}), FALLING),
+        )
+        return pair, steps_of(*pixels(), steps=steps)
+
+    said = ["digits, 9-5-10 Tanh, LBFGS", f"lr {lr}", *(f"{key} {value}" for key, value in options.items())]
     return Scene(", ".join(said), build)

@@ -11,7 +11,18 @@ from compare.faults import scenes
 from compare.faults.clipping import clipped_by
 from compare.faults.collecting import Controls, every_side
 from compare.faults.planting import Planting
-from compare.faults.printed import printed_adam, printed_momentum, printed_rmsprop
+from compare.faults.printed import (
+    printed_adadelta,
+    printed_adafactor,
+    printed_adam,
+    printed_adamax,
+    printed_asgd,
+    printed_momentum,
+    printed_nadam,
+    printed_radam,
+    printed_rmsprop,
+    printed_rprop,
+)
 from manual.optim import SGD, Adagrad, AdamW
 from manual.optim.lr_scheduler import CosineAnnealingLR, StepLR
 from manual.rules.core import Array
@@ -174,3 +185,79 @@ def steps_in_closed_form(plant: Planting) -> None:
         return [rate * s.gamma ** (s.last_epoch // s.step_size) for rate in s.base_lrs]
 
     plant.replace(StepLR, "get_lr", get_lr)
+
+
+# -- the other optimizers ----------------------------------------------------------------------------------------------
+
+CONTROLS.add(
+    "adamax-with-the-rate-corrected",
+    "the correction comes last, and the larger of two is half their sum and half their distance",
+    scenes.network("Adamax", eps=1e-2, betas=(0.8, 0.6)),
+)(
+    printed_adamax(
+        m_hat=lambda n: n.m,
+        change=lambda n: n.m / n.u / (1 - n.beta1**n.t),
+        u=lambda n: (n.beta2 * n.u + np.abs(n.g) + n.eps + np.abs(n.beta2 * n.u - np.abs(n.g) - n.eps)) / 2,
+    )
+)
+
+CONTROLS.add(
+    "nadam-as-adam-plus-a-look-ahead",
+    "both parts of the numerator are brought over one denominator",
+    scenes.network("NAdam", eps=1e-2, momentum_decay=0.3),
+)(
+    printed_nadam(
+        m_hat=lambda n: (
+            (n.mu_next * n.m * (1 - n.product) + (1 - n.mu) * n.g * (1 - n.product * n.mu_next))
+            / ((1 - n.product) * (1 - n.product * n.mu_next))
+        )
+    )
+)
+
+CONTROLS.add(
+    "radam-with-sums-written-out",
+    "the rectification is a quotient of products of roots, and the length is put over one denominator",
+    scenes.network("RAdam", eps=1e-2, betas=(0.8, 0.98), steps=8),
+)(
+    printed_radam(
+        length=lambda n: (n.longest - (n.longest + 2 * n.t) * n.beta2**n.t) / (1 - n.beta2**n.t),
+        r=lambda n: (
+            np.sqrt(n.length - 4)
+            * np.sqrt(n.length - 2)
+            * np.sqrt(n.longest)
+            / (np.sqrt(n.longest - 4) * np.sqrt(n.longest - 2) * np.sqrt(n.length))
+        ),
+    )
+)
+
+CONTROLS.add(
+    "adadelta-with-one-root",
+    "one root of a quotient stands for the quotient of two roots",
+    scenes.network("Adadelta", lr=0.7, rho=0.8, eps=1e-2),
+)(printed_adadelta(change=lambda n: np.sqrt((n.a + n.eps) / (n.v + n.eps)) * n.g))
+
+CONTROLS.add(
+    "asgd-average-as-a-blend",
+    "the average is (1 - mu) times the old one plus mu times the new parameter; both pulls are added up first",
+    scenes.network("ASGD", lr=0.3, lambd=0.2, alpha=0.6, t0=2),
+)(
+    printed_asgd(
+        a=lambda n: (1 - n.mu) * n.a + n.mu * n.theta, theta=lambda n: n.theta - n.eta * (n.lambd * n.theta + n.g)
+    )
+)
+
+CONTROLS.add(
+    "rprop-with-signs-multiplied",
+    "the signs are multiplied, not the numbers",
+    scenes.network("Rprop", lr=0.02),
+)(printed_rprop(sign=lambda n: np.sign(n.g) * np.sign(n.previous)))
+
+CONTROLS.add(
+    "adafactor-with-rows-over-their-mean",
+    "the rows are divided by their mean before they are multiplied by the columns",
+    scenes.network("Adafactor", lr=0.6, eps=(2e-2, 1e-3)),
+)(
+    printed_adafactor(
+        v=lambda n: n.rows / np.maximum(n.rows.sum(-2, keepdims=True) / n.rows.shape[-2], n.eps[0]) @ n.columns
+    )
+)

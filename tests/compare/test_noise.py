@@ -279,3 +279,11 @@ def test_a_sum_without_a_product_is_moved_by_its_own_last_bit_alone():
     with Perturbing(0, compound=True):
         noisy = torch.add(X, y)
     assert float(((noisy - plain) / plain).abs().max() / torch.finfo(X.dtype).eps) <= 2
+
+
+def test_what_is_put_in_place_is_exact_and_what_is_added_there_is_not():
+    def put(x, accumulate):
+        return torch.zeros(30, dtype=x.dtype).index_put_((torch.arange(30) % 7,), x[0], accumulate=accumulate)
+
+    assert moved(lambda x: put(x, False), X) == 0
+    assert moved(lambda x: put(x, True), X) > 0.1

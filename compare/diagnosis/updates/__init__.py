@@ -2,7 +2,7 @@
 
 :mod:`rules` are the algorithms, :mod:`variants` the wrong formulas, :mod:`decays` what goes wrong with weight decay,
 :mod:`around` mistakes that any update can have, :mod:`fitting` a setting that has another value, :mod:`sharing` and
-:mod:`turn` mistakes about several parameters together;
+:mod:`turn` mistakes about several parameters together, :mod:`quasi_newton` L-BFGS;
 :mod:`run` holds each against every slot, update and parameter that was recorded.
 """
 
@@ -20,6 +20,7 @@ from compare.diagnosis.updates.around import around
 from compare.diagnosis.updates.decay import coupled, decoupled, with_decay
 from compare.diagnosis.updates.decays import decays
 from compare.diagnosis.updates.fitting import other_eps
+from compare.diagnosis.updates.quasi_newton import quasi_newton
 from compare.diagnosis.updates.rules import WHOLE
 from compare.diagnosis.updates.run import Run
 from compare.diagnosis.updates.sharing import sharing
@@ -42,7 +43,7 @@ def hypotheses(evidence: Evidence) -> Iterator[Hypothesis]:
     run = Run.of(evidence)
     if run is None or run.name not in run.groups:
         return
-    for trial in chain(_promising(run), sharing(run), in_turn(run)):
+    for trial in quasi_newton(run) if run.kind == "LBFGS" else chain(_promising(run), sharing(run), in_turn(run)):
         found = trial.found()
         if not found.predicted:
             continue
