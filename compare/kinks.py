@@ -265,14 +265,10 @@ class Nudging(TorchDispatchMode):
     Attributes
     ----------
     found : list of (op name, number of elements, first flat index)
-    exact : bool
-        Whether what lies exactly on a kink is moved. In an update it should not be: there ``sign(0)`` is a value of the
-        algorithm, and not one of two slopes.
     """
 
     def __init__(self, direction: int, near: float = 0.0):
         super().__init__()
-        self.exact = True
         self._direction = direction
         self._near = near
         self._shared: dict[tuple[int, torch.Size], int] = {}  # the inputs of amax and amin, and along which axis
@@ -307,10 +303,7 @@ class Nudging(TorchDispatchMode):
 
     def _near_to(self, value: Tensor, kinks: Sequence[float]) -> Tensor | None:
         reach = self._near * torch.finfo(value.dtype).eps * value.abs().max()
-        return torch.stack([self._reached((value - kink).abs(), reach) for kink in kinks]).any(0) if kinks else None
-
-    def _reached(self, gaps: Tensor, reach: Any) -> Tensor:
-        return gaps <= reach if self.exact else (gaps <= reach) & (gaps > 0)
+        return torch.stack([(value - kink).abs() <= reach for kink in kinks]).any(0) if kinks else None
 
     def _places(self, name: str, args: Any) -> Tensor | None:
         tensor = args[0]
@@ -321,7 +314,7 @@ class Nudging(TorchDispatchMode):
         alike = name == "eq" and isinstance(args[1], Tensor) and args[1].shape == tensor.shape
         if name in _ORDERS or alike:
             gaps = (tensor - args[1]).abs()
-            return self._reached(gaps, reach) if gaps.shape == tensor.shape else None
+            return gaps <= reach if gaps.shape == tensor.shape else None
         if name in _TIED and len(args) > 1 and isinstance(args[1], (int, list, tuple)) and tensor.ndim:
             if name in ("amax", "amin") and _only(args[1]) is None:
                 return None

@@ -263,8 +263,6 @@ class Measured:
                     keep(index, phase, terms)
                 if index > 1 or not getattr(side, "deposits", None):
                     keep(index, "accumulated")
-            if hasattr(mode, "exact"):
-                mode.exact = False
             side.step()
         found.update(shown_after(side, before))
         return found

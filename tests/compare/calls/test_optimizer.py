@@ -203,3 +203,23 @@ def test_arguments_that_cannot_be_used_are_refused(arguments, options, message):
     with pytest.raises(InputError) as caught:
         compare.optimizer(*arguments, **options)
     assert str(caught.value) == message
+
+
+def rprop(goes_on):
+    """The steps of Rprop; ``goes_on`` where the sign of a gradient has turned, in place of resting."""
+
+    def update(parameter, gradient, slots, step, *, lr, etas, step_sizes):
+        size, last = slots.get("step_size", lr), slots.get("prev", np.zeros_like(gradient))
+        size = np.clip(size * np.choose(np.sign(gradient * last).astype(int) + 1, [etas[0], 1, etas[1]]), *step_sizes)
+        kept = np.where(gradient * last < 0, 0, gradient)
+        parameter -= np.sign(gradient if goes_on else kept) * size
+        slots.update(step_size=size, prev=kept)
+
+    return update
+
+
+@pytest.mark.parametrize(("goes_on", "outcome"), [(False, "equivalent"), (True, "diverged")])
+def test_where_an_update_rests_no_kink_excuses_a_move(goes_on, outcome):
+    options = {"lr": 0.02, "etas": (0.5, 1.2), "step_sizes": (1e-6, 50)}
+    report = compare.optimizer(rprop(goes_on), torch.optim.Rprop, options=options)
+    assert report.outcome == outcome, report.reason
