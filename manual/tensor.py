@@ -36,7 +36,7 @@ class Tensor(TensorMethods):
     Attributes
     ----------
     data : ndarray
-    grad : ndarray or None
+    grad : ndarray, SparseRows or None
         The sum of what backward passes have deposited since it was last ``None``.
 
     Raises

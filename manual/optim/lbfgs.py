@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from manual.engine import enable_grad
-from manual.optim.line_search import strong_wolfe
+from manual.optim.line_search import largest, strong_wolfe
 from manual.optim.optimizer import Optimizer, at_least_zero
 from manual.rules.core import Array
 
@@ -121,7 +121,7 @@ class LBFGS(Optimizer):
         loss, g = float(first_loss), self._gradient()
         evaluations = 1
         state["func_evals"] += 1
-        if np.abs(g).max() <= group["tolerance_grad"]:
+        if largest(g) <= group["tolerance_grad"]:
             return first_loss
 
         for iteration in range(1, group["max_iter"] + 1):
@@ -163,8 +163,8 @@ class LBFGS(Optimizer):
             if (
                 iteration == group["max_iter"]
                 or evaluations >= group["max_eval"]
-                or np.abs(g).max() <= group["tolerance_grad"]
-                or np.abs(d * t).max() <= tolerance
+                or largest(g) <= group["tolerance_grad"]
+                or largest(d) * abs(t) <= tolerance
                 or abs(loss - before) < tolerance
             ):
                 break

@@ -9,7 +9,7 @@ import numpy as np
 
 from manual.rules.core import Array
 
-__all__ = ["cubic_minimizer", "strong_wolfe"]
+__all__ = ["cubic_minimizer", "largest", "strong_wolfe"]
 
 ARMIJO = 1e-4
 """The part of the promised decrease that a step must keep, ``c₁``."""
@@ -90,7 +90,7 @@ def strong_wolfe(
     the tests below round alike.
     """
     start = previous = _Trial(0, value, slope, gradient)
-    reach = np.abs(direction).max()
+    reach = largest(direction)
 
     def trial_at(length: Any) -> _Trial:
         value, gradient = evaluate(length)
@@ -150,6 +150,11 @@ def strong_wolfe(
 
     best = ends[low]
     return best.value, best.gradient, best.length, count + 1
+
+
+def largest(array: Array) -> Any:
+    """The largest magnitude, without an array of magnitudes; not a number where one element is none."""
+    return np.maximum(array.max(), -array.min())
 
 
 def _ordered(ends: list[_Trial]) -> tuple[int, int]:

@@ -20,9 +20,8 @@ def orthogonalized(matrix: Array, coefficients: tuple[float, float, float], step
         ``A ← X Xᵀ``,  ``B ← b A + c A A``,  ``X ← a X + B X``
 
     With the singular values ``X = U S Vᵀ``: ``A = U S² Uᵀ`` and ``X ← U (a S + b S³ + c S⁵) Vᵀ``. Only the singular
-    values change, each by the same odd polynomial. Muon's coefficients make it steep at 0 (``a = 3.4``) and let it
-    wander between about 0.7 and 1.2 beyond, so that five steps bring all but tiny values near 1, and the result near
-    ``U Vᵀ``.
+    values change, each by the same odd polynomial. Muon's coefficients make it steep at 0 (``a = 3.4``): five steps
+    bring all values above 0.01 to between 0.68 and 1.14, and the result near ``U Vᵀ``.
 
     Convention: torch computes this in bfloat16, which NumPy lacks. Here operands are rounded to bfloat16, each product
     or sum of products is accumulated in float32, and its result rounded to bfloat16, ties to even. Float32 sums depend

@@ -16,7 +16,7 @@ The contract, which the engine relies on and ``tests/manual/rules`` holds every 
 - positional parameters are the differentiable inputs, keyword-only parameters are options;
 - ``needs[i]`` says whether input ``i`` needs its gradient; what nobody needs is not computed but ``None``
   (a rule of one input may ignore ``needs``: it is called only when that input needs its gradient);
-- a gradient has the shape and dtype of its input;
+- a gradient has the shape and dtype of its input; it is an array, or for a leaf a ``SparseRows``;
 - a gradient is ``incoming``, a view of it, or an array that the pullback has just made: never a saved array, and
   the same array never stands for two inputs (``incoming`` itself excepted);
 - inputs, saved values and ``incoming`` are never written to.
