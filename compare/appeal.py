@@ -69,7 +69,6 @@ class Appeal:
         self._kink = ""  # the last one at which the other branch was found right
         self._delta: dict[str, np.ndarray] = {}  # by parameter: what other branches have changed in its gradient
         self._tail: dict[Place, np.ndarray] | None = None
-        self.gradients: Mapping[str, Any] | None = None  # the actual side's, accumulated
         self._more_branches = self._tried()
         self._shown: dict[int, list[np.ndarray]] = {}  # by micro-batch: the actual side's forward pass
         self._as_shown: list[_Branch] | None = None
@@ -106,6 +105,12 @@ class Appeal:
             multiple = max(multiple, self._alone(place, actual, expected, floor))
         if multiple <= HEADROOM:
             return self._agreed(before, checkpoint, multiple, floor, "drift" if self._drifted else "floor")
+        if checkpoint.micro_batch is None and not self._measured.diverged:
+            # a step may magnify what gradients were allowed: a sign of rounding alone, divided by its own magnitude
+            value = self._from_own_gradients().get(place, plain)
+            other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=False)
+            if other <= 1.0:
+                return self._agreed(before, checkpoint, other, floor, "gradients")
         if self._measured.kinks == "either":
             branches = (self._behind(checkpoint, expected), self._followed(checkpoint), self._other_branches())
             for kink, branch in chain(*branches):
@@ -210,10 +215,15 @@ class Appeal:
         if checkpoint.phase == "accumulated" and checkpoint.name in self._delta:
             place = place_of(checkpoint, self._plain or {})
             yield self._kink, {place: expected + self._delta[checkpoint.name]}
-        elif checkpoint.micro_batch is None and self._kink and self.gradients is not None:
-            if self._tail is None:
-                self._tail = self._measured.tail(self._state, self.gradients)
-            yield self._kink, self._tail
+        elif checkpoint.micro_batch is None and self._kink:
+            yield self._kink, self._from_own_gradients()
+
+    def _from_own_gradients(self) -> dict[Place, np.ndarray]:
+        """The end of the reference's step, from the gradients that the actual side has accumulated."""
+        if self._tail is None:
+            own = self._measured.accumulated
+            self._tail = self._measured.tail(self._state, own) if own else {}
+        return self._tail
 
     def _followed(self, checkpoint: Checkpoint) -> Iterator[_Branch]:
         """The reference, deciding at each kink as the actual side's forward pass was decided."""

@@ -97,6 +97,7 @@ class Measured:
         self.kinks = kinks
         self.notes: list[str] = []
         self.shown: Mapping[Any, np.ndarray] = {}  # the actual side's forward pass of the micro-batch that is judged
+        self.accumulated: Mapping[str, Any] = {}  # the actual side's gradients before the step that is judged
         self.unsteady = ""
         self.bare_steps = 0
         self._make = make_expected
@@ -268,16 +269,25 @@ class Measured:
         return found
 
     def tail(self, state: Mapping[str, Any] | None, gradients: Mapping[str, Any]) -> dict[Place, np.ndarray]:
-        """The end of a step of the reference, from given accumulated gradients: clip, slots, update."""
+        """The end of a step of the reference, from given accumulated gradients: clip, slots, update.
+
+        Nothing where the reference's state cannot be set, or its step needs more than gradients.
+        """
         side, fresh = self._side(False)
+        if not fresh:
+            return {}
         side.load_state({**fresh, **(state or {}), "gradients": gradients})
         before = {name: np.array(value) for name, value in side.parameters.items()}
-        side.step()
+        try:
+            side.step()
+        except TypeError:  # no closure
+            return {}
         return shown_after(side, before)
 
-    def open_appeal(self, step: int) -> Appeal | None:
-        """What is being found out about a step, if anything is."""
-        return self._appeals.get(step)
+    @property
+    def diverged(self) -> bool:
+        """Whether a divergence has been confirmed."""
+        return bool(self._confirmed)
 
     def widened(
         self,

@@ -116,9 +116,8 @@ class Walker:
                 continue
             for phase in ("forward", "loss", "backward", "deposit", "accumulated"):
                 self.compare(number, index, phase, observed(actual, phase, found), observed(expected, phase, terms))
-        appeal = self.tolerance.open_appeal(number) if hasattr(self.tolerance, "open_appeal") else None
-        if appeal is not None and not isolated:  # what follows is judged from these, if a kink has changed them
-            appeal.gradients = {k: None if v is None else np.array(v) for k, v in actual.gradients.items()}
+        if hasattr(self.tolerance, "accumulated") and not isolated:  # a step may be judged from these
+            self.tolerance.accumulated = {k: None if v is None else np.array(v) for k, v in actual.gradients.items()}
         for name, scale in self._gradient_scale.items():
             self._remember(("accumulated", name, 0, ""), scale)
         if isolated:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 import manual.nn
+import manual.optim
 from compare.batches import InputError
 from compare.fuzz import campaign as campaigns
 from compare.fuzz.campaign import Finding, campaign, examined, judged
@@ -95,3 +96,26 @@ def test_a_worker_that_dies_is_said_with_what_it_was_running(monkeypatch):
     monkeypatch.setattr(campaigns, "_limit_threads", os.abort)
     with pytest.raises(InputError, match=r"a worker process died in one of the cases 3, 4; run them with --jobs 1"):
         collected(0, [3, 4], jobs=2)
+
+
+ROUNDING_ALONE = (
+    "seed=57320251,dtype=float32,sync=step,inputs=16,hidden=44,activations=Softplus,bias=False,output=LogSoftmax:-1,"
+    "loss=KLDivLoss:log_target=False,targets=near,optimizer=Adagrad:lr=0.0058:lr_decay=0.01,"
+    "schedule=LinearLR:start_factor=0.5:total_iters=2,parts=9"
+)
+"""Gradients that are rounding alone, and an optimizer that divides them by their own magnitudes."""
+
+
+def test_what_a_step_magnifies_is_judged_from_the_gradients_that_were_allowed():
+    assert judged(Case.parse(ROUNDING_ALONE)).outcome == "equivalent"
+
+
+def test_a_wrong_step_from_such_gradients_is_seen(monkeypatch):
+    right = manual.optim.Adagrad.update
+
+    def wrong(self, parameter, gradient, slots, group):
+        right(self, parameter, gradient, slots, {**group, "lr": 10 * group["lr"]})
+
+    monkeypatch.setattr(manual.optim.Adagrad, "update", wrong)
+    finding = judged(Case.parse(ROUNDING_ALONE))
+    assert (finding.outcome, finding.phase) == ("diverged", "update")
