@@ -113,7 +113,9 @@ def test_no_gradient_at_all_changes_nothing(name):
 
 @pytest.mark.parametrize("name", DENSE)
 def test_empty_and_0d(name):
-    pair = Pair(name, shapes_for(name, (4, 3), (), (0, 3), (0,), (1, 1), (2, 0, 3)))
+    """torch's Adafactor divides by the number of elements, and raises where there are none."""
+    empty = [] if name == "Adafactor" else [(0, 3), (0,), (2, 0, 3)]
+    pair = Pair(name, shapes_for(name, (4, 3), (), *empty, (1, 1)))
     for step in range(1, STEPS + 1):
         pair.step(pair.draw())
         pair.assert_agree(step)

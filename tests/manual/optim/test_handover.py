@@ -52,19 +52,23 @@ def handed_over(runner, module):
     return other
 
 
+def relay(modules, name, options, problem, start=None):
+    """A run of one leg in each of the wings."""
+    runner = run(Runner(modules[0], name, options, problem, *([] if start is None else [start])), range(LEG))
+    for leg, module in enumerate(modules[1:], 1):
+        runner = run(handed_over(runner, module), range(leg * LEG, (leg + 1) * LEG))
+    return runner
+
+
 @pytest.mark.parametrize("modules", [(optim, torch.optim), (torch.optim, optim)], ids=["ours first", "torch first"])
 @pytest.mark.parametrize("dtype", ["float64", "float32"])
 @pytest.mark.parametrize(("name", "options"), CASES, ids=case_id)
 def test_there_and_back_is_one_run_of_torch(name, options, dtype, modules):
+    """One that torch saves and loads at the same places: in a float64 run it puts float32 slots into float64 there."""
     problem = Problem(shapes_for(name), dtype)
-    reference = run(Runner(torch.optim, name, options, problem), range(3 * LEG))
-    expected = reference.values()
+    expected = relay([torch.optim] * 3, name, options, problem).values()
     spreads = spread_of(expected, name, options, problem)
-
-    first = run(Runner(modules[0], name, options, problem), range(LEG))
-    second = run(handed_over(first, modules[1]), range(LEG, 2 * LEG))
-    third = run(handed_over(second, modules[0]), range(2 * LEG, 3 * LEG))
-
+    third = relay([modules[0], modules[1], modules[0]], name, options, problem)
     actual = third.values()
     assert actual.keys() == expected.keys()
     for key, value in expected.items():
@@ -83,7 +87,7 @@ def spread_of(expected, name, options, problem):
         spreads[family(key)] = max(spreads[family(key)], eps * distance(value, 0))
     for _ in range(COPIES):
         start = [(p * (1 + eps * random.choice([-1, 1], p.shape))).astype(problem.dtype) for p in problem.start]
-        found = run(Runner(torch.optim, name, options, problem, start), range(3 * LEG)).values()
+        found = relay([torch.optim] * 3, name, options, problem, start).values()
         assert found.keys() == expected.keys()
         for key, value in found.items():
             spreads[family(key)] = max(spreads[family(key)], distance(value, expected[key]))
