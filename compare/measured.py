@@ -282,7 +282,8 @@ class Measured:
             side.step()
         except TypeError:  # no closure
             return {}
-        return shown_after(side, before)
+        found = shown_after(side, before)  # but for buffers: no forward pass has moved them
+        return {place: value for place, value in found.items() if place[1] != "buffer"}
 
     @property
     def diverged(self) -> bool:
