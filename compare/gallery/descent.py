@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -125,17 +124,4 @@ class _ManualDescent(_Evaluating, manual.training.Side):
 
 
 class _TorchDescent(_Evaluating, torch_ref.training.Side):
-    """A side that hands over lists among the slots, too: the history of LBFGS."""
-
-    def state(self) -> dict[str, Any]:
-        return {**super().state(), "histories": {name: self._histories(name) for name in self._named}}
-
-    def load_state(self, state: Mapping[str, Any]) -> None:
-        super().load_state(state)
-        for name, histories in state.get("histories", {}).items():
-            if histories:
-                self.optimizer.state[self._named[name]].update(copy.deepcopy(histories))
-
-    def _histories(self, name: str) -> dict[str, Any]:
-        slots = self.optimizer.state.get(self._named[name], {})
-        return {slot: copy.deepcopy(value) for slot, value in slots.items() if isinstance(value, list)}
+    pass
