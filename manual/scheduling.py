@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from manual.optim.lr_scheduler.momentum import write_momentum
 from manual.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from manual.optim.lr_scheduler.scheduler import write
 
@@ -60,10 +61,7 @@ def restore_groups(optimizer: Any, rates: Iterable[float], momenta: Iterable[flo
     for group, rate in zip(optimizer.param_groups, rates, strict=False):
         write(group, "lr", rate)
     for group, momentum in zip(optimizer.param_groups, momenta or (), strict=False):
-        if "betas" in group:
-            group["betas"] = (momentum, *group["betas"][1:])
-        else:
-            group["momentum"] = momentum
+        write_momentum(group, momentum, "betas" in group)
 
 
 def advance(scheduler: Any, loss: float) -> None:
