@@ -140,42 +140,35 @@ FAULTS.add(
 )
 
 
-@FAULTS.add(
+def _momentum_not_cycled(schedule: Any) -> Callable[[Planting], None]:
+    def get_lr(right: Any, scheduler: Any) -> list[float]:
+        cycles, scheduler.cycle_momentum = scheduler.cycle_momentum, False
+        try:
+            return right(scheduler)
+        finally:
+            scheduler.cycle_momentum = cycles
+
+    return lambda plant: plant.replace(schedule, "get_lr", get_lr)
+
+
+FAULTS.add(
     "cyclic-momentum-not-cycled",
     "the rate swings and the momentum stays",
     cause="other scheduled momentum",
     phase="schedule",
     step=1,
     scene=_WITH_MOMENTUM,
-)
-def momentum_not_cycled(plant: Planting) -> None:
-    def get_lr(right: Any, scheduler: Any) -> list[float]:
-        cycles, scheduler.cycle_momentum = scheduler.cycle_momentum, False
-        try:
-            return right(scheduler)
-        finally:
-            scheduler.cycle_momentum = cycles
-
-    plant.replace(CyclicLR, "get_lr", get_lr)
+)(_momentum_not_cycled(CyclicLR))
 
 
-@FAULTS.add(
+FAULTS.add(
     "one-cycle-momentum-not-cycled",
     "the rate rises and falls and the momentum stays at its maximum",
     cause="other scheduled momentum",
     phase="schedule",
     step=1,
     scene=_ONE_CYCLE,
-)
-def one_cycle_momentum(plant: Planting) -> None:
-    def get_lr(right: Any, scheduler: Any) -> list[float]:
-        cycles, scheduler.cycle_momentum = scheduler.cycle_momentum, False
-        try:
-            return right(scheduler)
-        finally:
-            scheduler.cycle_momentum = cycles
-
-    plant.replace(OneCycleLR, "get_lr", get_lr)
+)(_momentum_not_cycled(OneCycleLR))
 
 
 def _one_cycle(s: Any, peak: float, last: float, final: float) -> list[float]:
