@@ -1,16 +1,34 @@
-"""What every command needs: refusing wrong usage, printing, and writing reports."""
+"""What every command needs: refusing wrong usage, printing, and writing reports.
+
+A format of a report is one entry of ``FORMATS``: a function from the record of a run to text. The commands that write
+reports take an option of its name.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
-__all__ = ["Refused", "check_writable", "say", "show_errors", "write"]
+__all__ = [
+    "FORMATS",
+    "Refused",
+    "check_writable",
+    "known",
+    "report_options",
+    "say",
+    "show_errors",
+    "taken",
+    "write",
+    "write_reports",
+]
 
 
 class Refused(click.ClickException):
@@ -19,12 +37,60 @@ class Refused(click.ClickException):
     exit_code = 2
 
 
-def check_writable(*paths: str | None) -> None:
-    """Find out before the run that a report cannot be written, or that one would spoil the other."""
-    given = [path for path in paths if path is not None]
-    if len({path if path == "-" else os.path.realpath(path) for path in given}) < len(given):
-        place = "standard output" if "-" in given else given[0]
-        raise Refused(f"--json and --markdown both go to {place}; give them two places")
+def known(what: str, name: str, names: Any, otherwise: str = "") -> None:
+    """Refuse a name that is none of these, with the nearest of them."""
+    if name not in names:
+        near = get_close_matches(name, list(names), 1, 0.4) or get_close_matches(name.lower(), list(names), 1, 0.4)
+        folded = [one for one in names if one.lower() == name.lower()]
+        hint = f"did you mean {(folded or near)[0]!r}?" if folded or near else otherwise or f"known: {', '.join(names)}"
+        raise Refused(f"no {what} is called {name!r}; {hint}")
+
+
+FORMATS = {
+    "json": ("compare.report.json", "to_json", "Write a JSON report"),
+    "markdown": ("compare.report.markdown", "to_markdown", "Write a Markdown report"),
+}
+"""Per format of a report the module and the function that makes it of a run's record, and what its option says."""
+
+
+def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """One option for each format of a report, named after it; :func:`taken` gathers them."""
+    for name, (_, _, text) in reversed(FORMATS.items()):
+        option = click.option(f"--{name}", f"{name}_path", metavar="FILE", help=f"{text}; - is standard output.")
+        command = option(command)
+    return command
+
+
+def taken(options: dict[str, Any]) -> dict[str, str | None]:
+    """Where each format of the report goes; taken out of a command's options."""
+    return {name: options.pop(f"{name}_path") for name in FORMATS}
+
+
+def write_reports(record: dict[str, Any], paths: Mapping[str, str | None]) -> None:
+    """Write a run's record in every format that is asked for."""
+    for name, path in paths.items():
+        if path is not None:
+            module, function, _ = FORMATS[name]
+            write(path, getattr(import_module(module), function)(record))
+
+
+def check_writable(*places: str | None, **paths: str | None) -> None:
+    """Find out before the run that a report cannot be written, or that one would spoil the other.
+
+    Parameters
+    ----------
+    places : paths of reports
+    paths : the same under the names of their options
+    """
+    named = {name: path for name, path in paths.items() if path is not None}
+    given = [path for path in places if path is not None] + list(named.values())
+    places_of = [path if path == "-" else os.path.realpath(path) for path in named.values()]
+    for place in dict.fromkeys(places_of):
+        options = [f"--{name}" for name, one in zip(named, places_of, strict=True) if one == place]
+        if len(options) > 1:
+            shown = "standard output" if place == "-" else named[options[0][2:]]
+            both = "both" if len(options) == 2 else "all"
+            raise Refused(f"{' and '.join(options)} {both} go to {shown}; give each its own place")
     for path in given:
         if path == "-":
             continue

@@ -7,7 +7,7 @@ import platform
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,9 +17,14 @@ from compare.diagnosis.evidence import Cause
 from compare.experiment import Claim, ContrastResult, ExperimentResult, Setting, Table
 from compare.verdict import Coverage, Divergence, PhaseCoverage, Verdict, exit_code
 
-__all__ = ["SCHEMA_VERSION", "environment", "experiment_record", "run_record", "verdict_record"]
+if TYPE_CHECKING:
+    from compare.report.report import Report
+
+__all__ = ["SCHEMA_VERSION", "calls_record", "environment", "experiment_record", "run_record", "verdict_record"]
 
 SCHEMA_VERSION = 1
+
+_WORDS = {0: "equivalent", 1: "diverged", 3: "abstained", 4: "error"}
 
 
 def run_record(
@@ -45,9 +50,44 @@ def run_record(
             "fail_fast": fail_fast,
             "tolerance": tolerance,
         },
-        "outcome": {0: "equivalent", 1: "diverged", 3: "abstained", 4: "error"}[code],
+        "outcome": _WORDS[code],
         "exit_code": code,
         "experiments": [experiment_record(result) for result in results],
+    }
+
+
+def calls_record(reports: Sequence[Report], *, threads: int, seed: int = 0) -> dict[str, Any]:
+    """The reports of calls on a user's own code as the record of one run, so that every format can show them."""
+    verdicts = [report.verdict for report in reports]
+    code = exit_code([verdict.outcome for verdict in verdicts])
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "environment": {**environment(), "threads": threads, "seed": seed},
+        "setting": {
+            "dtype": min((verdict.dtype for verdict in verdicts), default="float64"),
+            "steps": None,
+            "micro_batches": None,
+            "optimizer": None,
+            "sync": None,
+            "fail_fast": False,
+            "tolerance": "fixed" if any(verdict.tolerance == "fixed" for verdict in verdicts) else "measured",
+        },
+        "outcome": _WORDS[code],
+        "exit_code": code,
+        "experiments": [_call_record(report) for report in reports],
+    }
+
+
+def _call_record(report: Report) -> dict[str, Any]:
+    found = verdict_record(report.verdict)
+    kept = ("dtype", "outcome", "reason", "coverage", "checkpoints", "worst", "first_divergence", "causes")
+    return {
+        "name": report.title,
+        **{key: found[key] for key in kept},
+        "scenarios": [{"name": report.title, **found}],
+        "contrasts": [],
+        "claims": [],
+        "tables": [],
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 import compare.experiments
-from compare import cli
+from compare import cli, output
 from compare.batches import InputError, cut
 from compare.checkpoint import PHASES
 from compare.experiment import Claim, Contrast, Experiment, Must, Scenario, Study, Table
@@ -308,13 +308,13 @@ def test_phases_stand_in_order_of_execution_whichever_scenario_has_them():
 def test_a_pipe_is_not_opened_before_there_is_a_report(tmp_path):
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
-    cli._check_writable(str(pipe), None)
+    output.check_writable(str(pipe), None)
 
 
 def test_no_report_is_left_behind_by_the_check(tmp_path):
     kept = tmp_path / "kept.json"
     kept.write_text("old", encoding="utf-8")
-    cli._check_writable(str(kept), str(tmp_path / "new.md"))
+    output.check_writable(str(kept), str(tmp_path / "new.md"))
     assert [path.name for path in tmp_path.iterdir()] == ["kept.json"]
     assert kept.read_text(encoding="utf-8") == "old"
 
