@@ -69,6 +69,7 @@ class Appeal:
         self._kink = ""  # the last one at which the other branch was found right
         self._delta: dict[str, np.ndarray] = {}  # by parameter: what other branches have changed in its gradient
         self._tail: dict[Place, np.ndarray] | None = None
+        self._not_numbers: list[_Branch] | None = None  # what kinks that are asked about NaN may hand on
         self._more_branches = self._tried()
         self._shown: dict[int, list[np.ndarray]] = {}  # by micro-batch: the actual side's forward pass
         self._as_shown: list[_Branch] | None = None
@@ -83,7 +84,12 @@ class Appeal:
             return before
         expected = plain if self._drifted else reference
         if not np.isfinite(gap_of(actual, expected)):
-            return self._overflowed(checkpoint, actual, expected, before)
+            found = self._overflowed(checkpoint, actual, expected, before)
+            if not found.agrees:
+                found = self._undecided(checkpoint, place, actual, found)
+            actual = actual if found.agrees else self._as_far_beyond(checkpoint, place, actual, expected)
+            if found.agrees or not np.isfinite(gap_of(actual, expected)):
+                return found
         room = 0.0
         if self._drifted:
             old = self._measured.floor(checkpoint)
@@ -159,22 +165,74 @@ class Appeal:
         if truth is None or not np.isfinite(truth).all():
             return before
         measured = self._measured
-        beyond = np.abs(truth) > measured.eps * float(np.finfo(actual.dtype).max)
+        # a loss is a Python number, whatever the dtype of the run
+        run = min(actual.dtype, measured.dtype, key=lambda dtype: dtype.itemsize)
+        beyond = np.abs(truth) > measured.eps * float(np.finfo(run).max)
         with np.errstate(over="ignore"):
-            truth = truth.astype(actual.dtype)  # what lies beyond the run's own range is infinite in every honest run
+            truth = truth.astype(run).astype(actual.dtype)  # what lies beyond the range is infinite in every honest run
         either = beyond & ~np.isfinite(reference) & ~np.isfinite(actual)
         truth = np.where(either, actual, truth)
-        scale = float(np.max(np.abs(truth), where=np.isfinite(truth), initial=0.0))
-        allowed = HEADROOM * measured.eps * max(measured.usual.get(checkpoint.phase, 0.0), 64.0)
-        error = share_of(gap_of(actual, truth), scale)
-        if error > allowed:
+        judgement = self._but_for_what_is_not_finite(checkpoint, actual, truth)
+        if not judgement.agrees:
             return before
         found = "lies beyond the range of both sides" if either.any() else "is what the actual side has"
         measured.note(
             f"step {checkpoint.step}: the reference is not finite at {checkpoint.phase}, {checkpoint.label}; "
             f"its value in float64 {found}"
         )
-        return Judgement(True, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
+        return judgement
+
+    def _but_for_what_is_not_finite(self, checkpoint: Checkpoint, actual: np.ndarray, value: np.ndarray) -> Judgement:
+        """How far apart the finite elements lie; infinitely, where one is finite and the other is not."""
+        scale = float(np.max(np.abs(value), where=np.isfinite(value), initial=0.0))
+        allowed = HEADROOM * self._measured.eps * max(self._measured.usual.get(checkpoint.phase, 0.0), 64.0)
+        error = share_of(gap_of(actual, value), scale)
+        return Judgement(error <= allowed, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
+
+    def _as_far_beyond(
+        self, checkpoint: Checkpoint, place: Place, actual: np.ndarray, expected: np.ndarray
+    ) -> np.ndarray:
+        """The actual value, with the reference's where neither is finite in a step that overflows the widest dtype."""
+        odd = ~np.isfinite(actual) & ~np.isfinite(expected)
+        truth = self.widened().get(place)
+        plain = self._plain or {}
+        if truth is not None and np.isfinite(truth[odd]).any():
+            return actual
+        if not any(
+            np.any(np.abs(value) > np.sqrt(np.finfo(value.dtype).max))
+            for value in plain.values()
+            if value.dtype.kind == "f"
+        ):
+            return actual
+        self._measured.note(
+            f"step {checkpoint.step}: sums overflow; whether one ends as an infinity or as NaN depends on their order"
+        )
+        return np.where(odd, expected, actual)
+
+    def _undecided(self, checkpoint: Checkpoint, place: Place, actual: np.ndarray, before: Judgement) -> Judgement:
+        """What is not finite may follow from a kink that was asked about NaN: then either branch is right."""
+        if self._measured.kinks == "either":
+            for kink, branch in self._asked_about_nan():
+                if place in branch:
+                    judgement = self._but_for_what_is_not_finite(checkpoint, actual, branch[place])
+                    if judgement.agrees:
+                        self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
+                        return judgement
+        return before
+
+    def _asked_about_nan(self) -> list[_Branch]:
+        """Where a kink is asked about NaN, its gradient passes, or is stopped, or is NaN."""
+        if self._not_numbers is None:
+            from compare.kinks import Undecided
+
+            self._not_numbers = []
+            for given in (None, 0.0, np.nan):
+                mode = Undecided(given)
+                branch = self._run(mode)
+                if not mode.found:
+                    break
+                self._not_numbers.append((_kink_text(mode.found, "NaN at", mode.found[0][1]), branch))
+        return self._not_numbers
 
     def _alone(self, place: Place, actual: np.ndarray, expected: np.ndarray, floor: Floor) -> float:
         """How far elements of far noisier rows stand out, in what would be floors of a row as quiet as they are."""
@@ -205,6 +263,7 @@ class Appeal:
 
     def _other_branches(self) -> Iterator[_Branch]:
         """Runs of the reference in which something was decided the other way, each with what it was."""
+        yield from self._asked_about_nan()
         yield from self._branches
         for branch in self._more_branches:
             self._branches.append(branch)

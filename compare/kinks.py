@@ -26,6 +26,7 @@ __all__ = [
     "Decision",
     "Imposing",
     "Nudging",
+    "Undecided",
     "changed",
     "is_decision",
     "name_of",
@@ -126,6 +127,13 @@ class Decision:
         decided = self.argument.to(args[self.position].dtype)
         return (*args[: self.position], decided, *args[self.position + 1 :])
 
+    def on_its_side(self, args: Sequence[Any], kinks: Sequence[float]) -> tuple[Any, ...]:
+        """The arguments, with what has passed a kink put back to where it was decided."""
+        given, decided = args[self.position or 0], self.arguments(args)[self.position or 0]
+        passed = torch.stack([(given - kink).sign() != (decided - kink).sign() for kink in kinks]).any(0)
+        position = self.position or 0
+        return (*args[:position], torch.where(passed, decided, given), *args[position + 1 :])
+
     def imposed(self, args: Sequence[Any], out: Any) -> Any:
         """The result with what was decided as it was."""
         if self.argument is not None and self.position is None:
@@ -203,6 +211,40 @@ class Deciding(TorchDispatchMode):
         return out
 
 
+class Undecided(TorchDispatchMode):
+    """Says what an op hands on where it looks at a value that is NaN, which lies on no side of a kink.
+
+    PyTorch's own kernels do one thing in their vectorized part and another in the rest: a comparison with NaN is false,
+    and which way round it is asked is nobody's promise.
+
+    Parameters
+    ----------
+    value : float, optional
+        In the place of a gradient; by default the gradient passes.
+
+    Attributes
+    ----------
+    found : list of (op name, number of elements, first flat index)
+    """
+
+    def __init__(self, value: float | None = None):
+        super().__init__()
+        self._value = value
+        self.found: list[tuple[str, int, int]] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        name = name_of(func)
+        if name not in _JUMPS or not isinstance(out, Tensor):
+            return out
+        undecided = args[_SIDES[name]].isnan()
+        at = undecided.flatten().nonzero().flatten()
+        if not at.numel():
+            return out
+        self.found.append((name.removesuffix("_backward"), int(at.numel()), int(at[0])))
+        return torch.where(undecided, args[0] if self._value is None else self._value, out)
+
+
 class Decided:
     """The decisions of one run, imposed on another for as long as both run the same ops."""
 
@@ -219,6 +261,8 @@ class Decided:
             return compute(args)
         decided = decision.arguments(args)
         if decision.jumps:
+            if name in _JUMPS:
+                return compute(decision.on_its_side(args, _JUMPS[name](args)))
             return on_one_side(compute(args), func(*decided, **kwargs))
         return decision.imposed(decided, compute(decided))
 
@@ -248,6 +292,12 @@ BEHIND: dict[str, tuple[int, Kinks]] = {
     "sign": (0, _at(0.0)),
 }
 """Ops that look at the value itself in the backward pass: its position among the arguments, and its kinks."""
+
+_JUMPS: dict[str, Kinks] = {
+    "threshold_backward": lambda args: (float(args[2]),),
+    **{name: kinks for name, (position, kinks) in BEHIND.items() if position},
+}
+"""Ops whose result jumps where an argument passes a kink, and depends on it elsewhere too."""
 
 _ORDERS = frozenset({"lt", "le", "gt", "ge"})
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import compare
 from compare.appeal import OUT, SUSPECT, Appeal
@@ -85,3 +86,67 @@ def test_a_finite_value_is_not_honest_where_the_true_one_lies_beyond_the_range(v
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 def test_what_is_not_finite_is_not_honest_where_the_true_value_lies_within_the_range(value):
     assert against_the_sum([value, value], 1e10).outcome == "diverged"
+
+
+def test_a_loss_beyond_the_range_of_the_run_is_a_python_number_like_any_other():
+    """Terms that are infinite with either sign: one order of summation gives an infinity, another NaN."""
+    inputs = {"x": np.array([3e38, -2e38, 1e38, 2e38], np.float32), "w": np.array([11.0, 7.0, -9.0, 5.0], np.float32)}
+    truth = float(np.sum(inputs["x"].astype(np.float64) * inputs["w"].astype(np.float64)))
+    assert truth > float(np.finfo(np.float32).max)
+
+    def ours(loss):
+        return lambda x, w: (np.float32(loss), {"w": x})
+
+    def theirs(x, w):
+        return (x * w).sum()
+
+    for loss, outcome in [(np.nan, "equivalent"), (np.inf, "equivalent"), (1.0, "diverged")]:
+        report = compare.gradients(ours(loss), theirs, inputs, wrt=["w"])
+        assert report.outcome == outcome, str(report)
+
+
+@pytest.mark.parametrize(
+    ("values", "outcome"),
+    [
+        ([np.nan, 15.0], "equivalent"),
+        ([-np.inf, 15.0], "equivalent"),
+        ([np.nan, 15.5], "diverged"),
+        ([2.0, 15.0], "diverged"),
+    ],
+)
+def test_where_no_dtype_is_wide_enough_a_sum_that_overflows_may_be_infinite_or_nan(values, outcome):
+    x, factors = np.array([[1.7e308, 1.0], [1.7e308, 2.0], [-1.7e308, 3.0]]), np.array([[5.0], [2.0], [2.0]])
+
+    def ours(x, factors, w):
+        return np.float64(np.nan), {"w": np.array(values), "x": factors * w}
+
+    def theirs(x, factors, w):
+        return (factors * x * w).sum()
+
+    report = compare.gradients(ours, theirs, {"x": x, "factors": factors, "w": np.ones(2)}, wrt=["w", "x"])
+    assert report.outcome == outcome, str(report)
+
+
+# -- what is not a number --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "outcome"),
+    [(np.nan, "equivalent"), (0.0, "equivalent"), (None, "equivalent"), (1.0, "diverged")],
+)
+def test_a_gradient_passes_a_kink_that_is_asked_about_nan_or_is_stopped(value, outcome):
+    """PyTorch stops it in the vectorized part of its kernel, and lets it pass in the rest."""
+    x = np.linspace(-2, 2, 31)
+    x[[3, 29]] = np.nan
+    w = np.linspace(1, 3, 31)
+
+    def ours(x, w):
+        slope = np.where(np.abs(x) > 0.5, w, 0.0)
+        slope[np.isnan(x)] = w[np.isnan(x)] if value is None else value
+        return np.float64(np.nan), {"x": slope}
+
+    def theirs(x, w):
+        return (torch.nn.functional.softshrink(x) * w).sum()
+
+    report = compare.gradients(ours, theirs, {"x": x, "w": w}, wrt=["x"])
+    assert report.outcome == outcome, str(report)

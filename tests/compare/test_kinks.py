@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from compare.kinks import Deciding, Nudging
+from compare.kinks import Deciding, Nudging, Undecided
 from compare.noise import Perturbing
 
 X = torch.from_numpy(np.random.default_rng(0).standard_normal((6, 5)))
@@ -114,6 +114,29 @@ def test_noise_does_not_change_what_was_decided(case):
     for seed in range(5):
         decided = gradient(Perturbing(seed, decisions=deciding.made))
         assert (decided - plain).abs().max() < 1e-13
+
+
+def test_what_is_decided_by_a_value_near_its_kink_keeps_that_values_noise():
+    """The gradient of PReLU's weight is the value itself: near zero, noise is a large part of it."""
+
+    def gradient(mode):
+        weight = torch.tensor([0.25], dtype=torch.float64, requires_grad=True)
+        with mode:
+            (F.prelu(TIED * 3 - TIED[0, 1] * 3 - 1e-13, weight) * 7).sum().backward()
+        return weight.grad
+
+    deciding = Deciding()
+    plain = gradient(deciding)
+    gaps = [float((gradient(Perturbing(seed, decisions=deciding.made)) - plain).abs()) for seed in range(5)]
+    assert max(gaps) > 1e-15
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(None, [7, 7, 0]), (0.0, [7, 0, 0]), (np.nan, [7, np.nan, 0])])
+def test_where_a_kink_is_asked_about_nan_the_gradient_passes_or_is_stopped_or_is_nan(value, wanted):
+    mode = Undecided(value)
+    x = torch.tensor([2.0, np.nan, 0.1], dtype=torch.float64)
+    assert np.array_equal(slope(lambda t: F.softshrink(t, 0.5) * 7, x, mode), wanted, equal_nan=True)
+    assert mode.found == [("softshrink", 1, 1)]
 
 
 def test_without_the_decisions_the_noise_breaks_ties():
