@@ -40,8 +40,8 @@ SUSPECT = 3.5
 OUT = 15.0
 """So many times what an element moved in any run is too far."""
 NEAR = 3.0
-"""How many floors a branch may lie away; or more, since it is itself a computation with rounding of its own, if it
-explains most of the difference."""
+"""How many floors a branch may lie away, or a step from the actual side's own gradients. A branch more, since it is
+itself a computation with rounding of its own, if it explains most of the difference."""
 _Branch = tuple[str, dict[Place, np.ndarray]]
 """Which kink, and the values of the run that took the other branch."""
 
@@ -115,7 +115,7 @@ class Appeal:
             # a step may magnify what gradients were allowed: a sign of rounding alone, divided by its own magnitude
             value = self._from_own_gradients().get(place, plain)
             other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=False)
-            if other <= 1.0:
+            if other <= NEAR:
                 return self._agreed(before, checkpoint, other, floor, "gradients")
         if self._measured.kinks == "either":
             branches = (self._behind(checkpoint, expected), self._followed(checkpoint), self._other_branches())

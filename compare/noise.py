@@ -142,6 +142,7 @@ class Perturbing(TorchDispatchMode):
         self._faint = faint
         self._decided = None if decisions is None else Decided(decisions)
         self._generator = torch.Generator().manual_seed(seed)
+        self._inside = seed % 2 == 0
         self._amplitude = amplitude
         self._pools: dict[torch.dtype, Tensor] = {}
         self._at = 0
@@ -194,6 +195,8 @@ class Perturbing(TorchDispatchMode):
             self._move(tensor, amplitude)
             if op.within:
                 tensor.clamp_(*op.within)
+                if self._inside:
+                    _step_inside(tensor, op.within[1])
         if repeated:
             for tensor in _floating(out):
                 self._drift(tensor, _terms(op.name, args) / 16)
@@ -288,6 +291,15 @@ class _Op:
 
 
 _OPS: dict[Any, _Op] = {}
+
+
+def _step_inside(tensor: Tensor, end: float) -> None:
+    """Put what has reached the end of its range on the number before it, as another formula may have it.
+
+    What is left of ``1 - y`` there is all that is known of it, and a few runs of small noise may leave it zero.
+    """
+    inside = tensor * (1 - torch.finfo(tensor.dtype).eps / 2)
+    tensor.copy_(torch.where(tensor.abs() == end, inside, tensor))
 
 
 def _terms(name: str, args: Any) -> int:

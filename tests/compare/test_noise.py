@@ -287,3 +287,17 @@ def test_what_is_put_in_place_is_exact_and_what_is_added_there_is_not():
 
     assert moved(lambda x: put(x, False), X) == 0
     assert moved(lambda x: put(x, True), X) > 0.1
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("saturated", [torch.sigmoid, torch.tanh, lambda x: torch.softmax(x, 1)[:, 1:]])
+def test_of_two_runs_one_leaves_the_end_of_a_range(saturated, dtype):
+    """What is left of ``1 - y`` is then not zero in every run, however many elements there are."""
+    x = torch.tensor([[-90.0, 50.0 + i] for i in range(500)], dtype=dtype)
+    found = []
+    for seed in (6, 7):
+        with Perturbing(seed):
+            y = saturated(x)[:, -1]
+        found.append(1 - y)
+    assert (torch.maximum(*found) > 0).all()
+    assert torch.stack(found).max() <= torch.finfo(dtype).eps
