@@ -158,24 +158,24 @@ class Appeal:
     ) -> Judgement:
         """Where the reference overflows and in float64 does not, it is no yardstick: its run in float64 is.
 
-        A sum of terms beyond the range of the run's dtype is infinite of either sign, or NaN, as they are added up;
-        where the reference is not finite for that, any value that is not finite is as honest.
+        What is computed from terms beyond the range of the run's dtype is infinite of either sign, or NaN, as they are
+        added up; where the reference is not finite for that, any value that is not finite is as honest.
         """
         truth = self.widened().get(place_of(checkpoint, self.widened()))
         if truth is None or not np.isfinite(truth).all():
             return before
         measured = self._measured
-        # a loss is a Python number, whatever the dtype of the run
-        run = min(actual.dtype, measured.dtype, key=lambda dtype: dtype.itemsize)
-        beyond = np.abs(truth) > measured.eps * float(np.finfo(run).max)
+        run = min(
+            actual.dtype, measured.dtype, key=lambda dtype: dtype.itemsize
+        )  # a loss is a Python number in any run
         with np.errstate(over="ignore"):
             truth = truth.astype(run).astype(actual.dtype)  # what lies beyond the range is infinite in every honest run
-        either = beyond & ~np.isfinite(reference) & ~np.isfinite(actual)
+        either = ~np.isfinite(reference) & ~np.isfinite(actual)
         truth = np.where(either, actual, truth)
         judgement = self._but_for_what_is_not_finite(checkpoint, actual, truth)
         if not judgement.agrees:
             return before
-        found = "lies beyond the range of both sides" if either.any() else "is what the actual side has"
+        found = "is out of reach of both sides" if either.any() else "is what the actual side has"
         measured.note(
             f"step {checkpoint.step}: the reference is not finite at {checkpoint.phase}, {checkpoint.label}; "
             f"its value in float64 {found}"

@@ -75,7 +75,23 @@ def test_what_lies_beyond_the_range_is_honest_whichever_way_it_is_not_finite_but
     report = against_the_sum([value, value], 1e25)
     assert report.outcome == "abstained"
     assert "not finite or nothing but rounding here, so nothing is known about it" in report.reason
-    assert "accumulated, w; its value in float64 lies beyond the range of both sides" in str(report)
+    assert "accumulated, w; its value in float64 is out of reach of both sides" in str(report)
+
+
+@pytest.mark.parametrize(("value", "outcome"), [(np.nan, "abstained"), (np.inf, "abstained"), (3.0, "diverged")])
+def test_what_overflows_on_the_way_to_a_value_within_the_range_is_no_yardstick(value, outcome):
+    """A product that is infinite, times a number that makes it small."""
+    x = np.array([[2e30], [1e30]], np.float32)
+
+    def ours(x, small, w):
+        return np.float32(np.inf), {"w": np.array([value], np.float32)}
+
+    def theirs(x, small, w):
+        return (x * x * small * w).sum()
+
+    inputs = {"x": x, "small": np.full((2, 1), 1e-30, np.float32), "w": np.ones(1, np.float32)}
+    report = compare.gradients(ours, theirs, inputs, wrt=["w"])
+    assert report.outcome == outcome, str(report)
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
