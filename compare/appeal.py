@@ -20,6 +20,7 @@ from compare.rerun import (
     Place,
     deciding,
     gap_of,
+    in_order,
     is_faint,
     judgement_of,
     perturbing,
@@ -256,6 +257,8 @@ class Appeal:
             amplitude = 4.0 if wide else 1.0
             seed = measured.seed * 1009 + 101 + number
             take_in(spreads, self._run(perturbing(seed, amplitude, self._deciding.made, faint, repeats=True)))
+        for backwards in (False, True):
+            take_in(spreads, self._run(in_order(backwards, self._deciding.made)))
         if measured.dtype.itemsize < 8:
             take_in(spreads, measured.widened(self._state, self._micro_batches, self._deciding.made))
         self._widest = {place: spread.widest for place, spread in spreads.items() if spread.widest is not None}

@@ -199,7 +199,7 @@ class Perturbing(TorchDispatchMode):
                     _step_inside(tensor, op.within[1])
         if repeated:
             for tensor in _floating(out):
-                self._drift(tensor, _terms(op.name, args) / 8)
+                self._drift(tensor, _terms(op.name, args) / 16)
         if op.difference:
             self._blur(out, _subtracted(op.name, args, kwargs), amplitude)
         elif op.single and out.dtype == torch.float64:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -103,6 +104,15 @@ def imposing(decisions: Any) -> Any:
     from compare.kinks import Imposing
 
     return Imposing(decisions)
+
+
+@contextmanager
+def in_order(backwards: bool, decisions: Any) -> Iterator[None]:
+    """A run in which sums are added up in order, and which decides as another has."""
+    from compare.ordering import InOrder
+
+    with imposing(decisions), InOrder(backwards):
+        yield
 
 
 def single_tensor(side: Any) -> None:

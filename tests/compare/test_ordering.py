@@ -1,0 +1,74 @@
+"""Sums in the order of a plain loop."""
+
+import numpy as np
+import pytest
+import torch
+
+import compare
+from compare.ordering import InOrder
+
+X = np.random.default_rng(0).standard_normal((300, 4, 5))
+
+
+def looped(x, axes, backwards):
+    total = 0
+    for term in x[::-1] if backwards else x:
+        total = total + term
+    return total
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_sum_is_that_of_a_loop(dtype, backwards):
+    x = X.astype(dtype)
+    with InOrder(backwards):
+        found = torch.from_numpy(x).sum(0), torch.from_numpy(x).mean(0, keepdim=True)
+    wanted = looped(x, 0, backwards)
+    assert np.array_equal(found[0].numpy(), wanted)
+    assert found[1].shape == (1, 4, 5)
+    assert np.allclose(found[1].numpy()[0] * 300, wanted, rtol=1e-6)
+    assert not np.array_equal(found[0].numpy(), x.sum(0, dtype=np.longdouble).astype(dtype))
+
+
+@pytest.mark.parametrize("function", [
+    lambda x: x.sum(), lambda x: x.sum((0, 2)), lambda x: x.sum((-1, 1), keepdim=True), lambda x: x.mean((0, 1)), lambda x: x.norm(),
+    lambda x: torch.linalg.vector_norm(x, 1), lambda x: torch.linalg.vector_norm(x, 2, (0, 1)), lambda x: torch.linalg.vector_norm(x, 3),
+    lambda x: torch.linalg.vector_norm(x, float("inf")), lambda x: x[:0].sum(0), lambda x: x[0, 0, 0].sum(), lambda x: x.long().sum(),
+    lambda x: x.sum(0, dtype=torch.float32),
+])  # fmt: skip
+def test_it_is_the_same_but_for_rounding(function):
+    x = torch.from_numpy(X)
+    with InOrder():
+        found = function(x)
+    wanted = function(x)
+    assert found.shape == wanted.shape
+    assert found.dtype == wanted.dtype
+    assert torch.allclose(found.double(), wanted.double(), rtol=1e-5 if wanted.dtype == torch.float32 else 1e-12)
+
+
+@pytest.mark.parametrize("order", [1, 2, 3])
+def test_norms_of_a_list_are_norms_of_each(order):
+    parts = [torch.from_numpy(X[:7]), torch.from_numpy(X)]
+    with InOrder():
+        found = torch._foreach_norm(parts, order)
+        wanted = [torch.linalg.vector_norm(part, order) for part in parts]
+    assert [float(norm) for norm in found] == [float(norm) for norm in wanted]
+
+
+def test_a_loop_over_many_terms_that_are_alike_is_honest_and_a_small_mistake_is_not():
+    """Every partial sum is rounded the same way: it loses twenty times what noise on the terms would."""
+    x, w = np.full(20_000, 0.1) * np.repeat(np.linspace(1, 1.0001, 100), 200), np.array([3.0])
+
+    def ours(factor):
+        def mean(x, w):
+            total = np.add.accumulate(x)[-1]
+            return total * w[0], {"w": np.array([total * factor])}
+
+        return mean
+
+    def theirs(x, w):
+        return (x * w).sum()
+
+    for factor, outcome in ((1.0, "equivalent"), (1 + 1e-11, "diverged")):
+        report = compare.gradients(ours(factor), theirs, {"x": x, "w": w}, wrt=["w"])
+        assert report.outcome == outcome, str(report)
