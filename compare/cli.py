@@ -19,6 +19,7 @@ from compare.commands.check import check
 from compare.commands.conformance import conformance
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
+from compare.commands.new import new
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
@@ -124,7 +125,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (check, conformance, faults, fuzz, gallery):
+for command in (check, conformance, faults, fuzz, gallery, new):
     cli.add_command(command)
 
 
