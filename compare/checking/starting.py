@@ -13,7 +13,8 @@ __all__ = ["KINDS", "place", "starting_file"]
 
 _HEAD = '''"""Pairs for gradlock. Run them with: gradlock check {file}
 
-Every function named check_* is a check: it takes no arguments and returns what a call of compare returns.
+Every function named check_* is a check. It takes no arguments, and returns what a call
+of compare returns.
 """
 
 {imports}
@@ -48,7 +49,7 @@ _MODULE = '''
 
 
 def linear(inputs, parameters):
-    """Yours: the output, and a function that takes the gradient coming in further back."""
+    """Yours: the output, and a function that takes an incoming gradient further back."""
     (x,) = inputs
     weight, bias = parameters["weight"], parameters["bias"]
 
@@ -69,9 +70,10 @@ _OPTIMIZER = '''
 
 
 def adam(parameter, gradient, slots, step, *, lr, betas, eps):
-    """Yours: changes the parameter in place; slots is its own dict, step counts from 1."""
-    m = slots["exp_avg"] = betas[0] * slots.get("exp_avg", 0) + (1 - betas[0]) * gradient
-    v = slots["exp_avg_sq"] = betas[1] * slots.get("exp_avg_sq", 0) + (1 - betas[1]) * gradient**2
+    """Yours: changes the array in place; slots is its own dict, step counts from 1."""
+    m, v = slots.get("exp_avg", 0), slots.get("exp_avg_sq", 0)
+    m = slots["exp_avg"] = betas[0] * m + (1 - betas[0]) * gradient
+    v = slots["exp_avg_sq"] = betas[1] * v + (1 - betas[1]) * gradient**2
     # plant an error in the next line: leave out the division
     corrected = v / (1 - betas[1] ** step)
     parameter -= lr * m / (1 - betas[0] ** step) / (np.sqrt(corrected) + eps)

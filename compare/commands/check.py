@@ -32,7 +32,7 @@ __all__ = ["check"]
 @click.option("--dtype", type=click.Choice(["float64", "float32"]), help="Cast inputs and modules to it.")
 @click.option("--steps", type=click.IntRange(1, 1_000_000), help="Steps of every optimizer and training.")
 @click.option("--tolerance", type=click.Choice(["measured", "fixed"]), help="How far is honest; see the README.")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of what the calls draw.")
+@click.option("--seed", type=click.IntRange(0, 2**63 - 1), help="Seed of what calls and checks draw.")
 @click.option("--fail-fast", is_flag=True, help="Stop after the first check that is not equivalent.")
 @click.option("--watch", is_flag=True, help="Run again whenever the file, or a file that it imports, is saved.")
 @report_options
@@ -95,6 +95,7 @@ def _check(
             from compare.checking.text import checks_text
 
             session = Session(Defaults(dtype, steps, tolerance, seed))
+            session.effective.add("seed")  # the checks' own random numbers start from it in any case
             with threads(count):
                 found, left_out = run(checks, session, fail_fast=fail_fast)
     except InputError as error:
