@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import random
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from typing import Any
 from compare.batches import InputError
 from compare.checking.source import Source, source_of
 
-__all__ = ["PREFIX", "Check", "checks_in", "load", "matching", "read"]
+__all__ = ["PREFIX", "Check", "checks_in", "load", "matching", "read", "start_generators"]
 
 PREFIX = "check_"
 _EXAMPLE = "def check_ridge(): return compare.gradients(ridge, ridge_torch, inputs)"
@@ -58,8 +59,8 @@ def read(path: Path) -> Any:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
-def load(path: Path) -> ModuleType:
-    """Run a file as a module; its folder comes first where it imports from.
+def load(path: Path, seed: int = 0) -> ModuleType:
+    """Run a file as a module; its folder comes first where it imports from, and the generators start from the seed.
 
     Raises
     ------
@@ -69,6 +70,7 @@ def load(path: Path) -> ModuleType:
     code = read(path)
     for name in ("torch", "manual", "torch_ref"):  # before a file of such a name in the user's folder can hide them
         importlib.import_module(name)
+    start_generators(seed)
     path = path.resolve()
     name = path.stem if path.stem not in sys.modules else f"{path.stem} (checked)"
     spec = importlib.util.spec_from_file_location(name, path)
@@ -82,6 +84,16 @@ def load(path: Path) -> ModuleType:
         del sys.modules[name]
         raise InputError(_raised(path, error)) from error
     return module
+
+
+def start_generators(seed: int) -> None:
+    """Start Python's, NumPy's and PyTorch's generators from a seed, so that a check finds the same in every run."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002  # the one that a user's code may draw from
+    torch.manual_seed(seed)
 
 
 def checks_in(module: ModuleType, path: Path) -> list[Check]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from compare.report.records import calls_record
@@ -18,10 +19,13 @@ __all__ = ["gathered", "named"]
 _WORDS = {0: "equivalent", 1: "diverged", 3: "abstained", 4: "error"}
 
 
-def named(report: Report, name: str, source: Source | None) -> dict[str, Any]:
-    """One report as the record of an experiment of this name, with the place of the code that it is about."""
+def named(report: Report, name: str, source: Source | None, folder: Path) -> dict[str, Any]:
+    """One report as the record of an experiment of this name, with the place of the code that it is about.
+
+    A file in the folder is named relative to it.
+    """
     (experiment,) = calls_record([report], threads=1)["experiments"]
-    return {**experiment, "name": name, **({"source": source.record()} if source else {})}
+    return {**experiment, "name": name, **({"source": source.record(folder)} if source else {})}
 
 
 def gathered(

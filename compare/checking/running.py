@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import iscoroutine
 from typing import Any
 
-import numpy as np
-import torch
-
 from compare.calls.arrays import describe
 from compare.calls.running import raised_at
 from compare.checking.defaults import Session
-from compare.checking.loading import Check
+from compare.checking.loading import Check, start_generators
 from compare.checking.source import Source
 from compare.report.report import Report
 from compare.verdict import Coverage, Outcome, Verdict
@@ -50,7 +46,7 @@ def run(
     found: list[Found] = []
     for number, check in enumerate(checks):
         on_check(check)
-        _start_generators(session.defaults.seed or 0)
+        start_generators(session.defaults.seed or 0)
         with session():
             reports = _reports(check, session)
         several = len(reports) > 1
@@ -60,13 +56,6 @@ def run(
         if fail_fast and any(report.outcome != "equivalent" for _, report in reports):
             return found, [one.name for one in checks[number + 1 :]]
     return found, []
-
-
-def _start_generators(seed: int) -> None:
-    """Start Python's, NumPy's and PyTorch's generators from a seed, so that a check finds the same in every run."""
-    random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002  # the one that a user's function may draw from
-    torch.manual_seed(seed)
 
 
 def _reports(check: Check, session: Session) -> list[tuple[str, Report]]:

@@ -18,11 +18,13 @@ class Source(NamedTuple):
     file: str
     line: int
 
-    def record(self) -> dict[str, Any]:
-        """As plain data, the file relative to the working folder where it lies under it."""
-        path = Path(self.file)
-        near = path.is_relative_to(Path.cwd())
-        return {"file": (path.relative_to(Path.cwd()) if near else path).as_posix(), "line": self.line}
+    def record(self, folder: Path) -> dict[str, Any]:
+        """As plain data, the file relative to a folder where it lies in it."""
+        path, folder = Path(self.file), folder.resolve()
+        return {
+            "file": (path.relative_to(folder) if path.is_relative_to(folder) else path).as_posix(),
+            "line": self.line,
+        }
 
 
 def source_of(value: Any) -> Source | None:

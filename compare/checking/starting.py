@@ -49,7 +49,7 @@ _MODULE = '''
 
 
 def linear(inputs, parameters):
-    """Yours: the output, and a function that takes an incoming gradient further back."""
+    """Yours: the output, and a function that takes a gradient further back."""
     (x,) = inputs
     weight, bias = parameters["weight"], parameters["bias"]
 

@@ -87,7 +87,7 @@ def _check(
         count = thread_count()
         # what the file prints goes beside a report, not into it
         with redirect_stdout(sys.stderr) if on_stdout else nullcontext():
-            checks = checks_in(load(file), file)
+            checks = checks_in(load(file, seed or 0), file)
             checks = checks if match is None else matching(checks, match)
             from compare.checking.defaults import Defaults, Session
             from compare.checking.record import gathered, named
@@ -102,7 +102,7 @@ def _check(
         raise Refused(str(error)) from error
     if debug:
         show_errors([one.report.verdict.error for one in found])
-    experiments = [named(one.report, one.name, one.source) for one in found]
+    experiments = [named(one.report, one.name, one.source, Path.cwd()) for one in found]
     record = gathered(experiments, threads=count, defaults=session.defaults, fail_fast=fail_fast)
     if not on_stdout and not (quiet and record["exit_code"] == 0):
         coloured = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
