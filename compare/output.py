@@ -139,7 +139,7 @@ def write(path: str | None, text: str) -> None:
         say(text)
     elif path is not None:
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            Path(path).write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise Refused(f"cannot write {path}: {error.strerror}; try another place") from error
 
