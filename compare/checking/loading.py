@@ -41,9 +41,13 @@ def read(path: Path) -> Any:
     InputError
         If there is no such file, or it is no Python. The message is one line.
     """
-    if path.is_dir():
+    try:
+        folder, there = path.is_dir(), path.exists()
+    except (OSError, ValueError) as error:  # a name too long, or with a NUL in it
+        raise InputError(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
+    if folder:
         raise InputError(f"{path} is a folder; name a file of Python in it")
-    if not path.exists():
+    if not there:
         raise InputError(f"there is no file {path}{_near(path)}")
     if path.suffix == ".ipynb":
         raise InputError(f"{path} is a notebook, no file of Python; save it as one (jupyter nbconvert --to script)")

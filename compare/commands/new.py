@@ -23,13 +23,12 @@ def new(name: str, kind: str | None) -> None:
 
     try:
         path = place(name)
-    except InputError as error:
-        raise Refused(str(error)) from error
-    try:
         with path.open("x", encoding="utf-8") as file:
             file.write(starting_file(path.name, kind))
+    except InputError as error:
+        raise Refused(str(error)) from error
     except OSError as error:
-        raise Refused(f"cannot write {path}: {error.strerror}; try another place") from error
+        raise Refused(f"cannot write {name}: {error.strerror}; try another place") from error
     said = shlex.quote(str(path))
     say(
         f"Wrote {path}. Run it: gradlock check {said}\n"
