@@ -110,7 +110,8 @@ def _failure(call: str, reason: str, error: Exception) -> Report:
 @pytest.fixture(scope="session")
 def equivalence(pytestconfig: pytest.Config) -> Equivalence:
     """The calls gradients, module, optimizer, training and traces, which fail the test with their report."""
-    run: Run = pytestconfig.pluginmanager.get_plugin(_NAME)
+    run = pytestconfig.pluginmanager.get_plugin(_NAME)
+    assert isinstance(run, Run)  # registered in pytest_configure
     return Equivalence(run.session)
 
 
