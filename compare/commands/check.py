@@ -41,9 +41,10 @@ __all__ = ["check"]
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.pass_context
 def check(context: click.Context, file: Path, watch: bool, **options: Any) -> int:
-    """Run the checks that a file defines: its functions named check_*.
+    """Run your own pairs, defined in a file.
 
-    Each takes no arguments and returns what a call of compare returns, or several of them, or yields them:
+    They are its functions named check_*. Each takes no arguments and returns what a call of compare returns, or several
+    of them, or yields them:
 
     \b
         def check_ridge():

@@ -17,7 +17,10 @@ __all__ = ["new"]
     "--kind", type=click.Choice(["gradients", "module", "optimizer", "training"]), help="Only a pair of this kind."
 )
 def new(name: str, kind: str | None) -> None:
-    """Write NAME.py, a commented file to start from, which `gradlock check NAME.py` runs as it is."""
+    """Write a file of pairs to start from.
+
+    It is commented, has a pair of each kind, and `gradlock check NAME.py` runs it as it is.
+    """
     from compare.batches import InputError
     from compare.checking.starting import place, starting_file
 
