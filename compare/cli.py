@@ -15,13 +15,27 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from compare import __version__
+from compare.commands.check import check
 from compare.commands.conformance import conformance
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
+from compare.commands.new import new
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
-from compare.output import Refused, check_writable, known, report_options, say, show_errors, taken, write_reports
+from compare.output import (
+    Refused,
+    annotate,
+    annotations_option,
+    check_annotations,
+    check_writable,
+    known,
+    report_options,
+    say,
+    show_errors,
+    taken,
+    write_reports,
+)
 
 if TYPE_CHECKING:
     from compare.experiment import ExperimentResult, Setting, Study
@@ -54,6 +68,7 @@ def run_options(command: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--fault", metavar="NAME", help="Plant this mistake; `gradlock list faults` shows them."),
         click.option("--fail-fast", is_flag=True, help="Stop a walk after the step of its first divergence."),
         report_options,
+        annotations_option,
         click.option("--quiet", is_flag=True, help="Print nothing if all is equivalent, else only what is not."),
         click.option("--debug", is_flag=True, help="Show tracebacks."),
     ]
@@ -110,7 +125,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (conformance, faults, fuzz, gallery):
+for command in (check, conformance, faults, fuzz, gallery, new):
     cli.add_command(command)
 
 
@@ -127,6 +142,7 @@ def execute(
     seed: int,
     fault: str | None,
     fail_fast: bool,
+    annotations: str | None,
     quiet: bool,
     debug: bool,
     **places: str | None,
@@ -134,6 +150,7 @@ def execute(
     """Run experiments, print and write the reports; returns the run's exit code."""
     reports = taken(places)
     check_writable(**reports)
+    check_annotations(annotations, reports)
     from compare.batches import InputError
     from compare.experiment import Setting
 
@@ -171,6 +188,7 @@ def execute(
         }
         say((details if full else summary)(shown, coloured=coloured))
     write_reports(record, reports)
+    annotate(record, annotations)
     return int(record["exit_code"])
 
 

@@ -20,6 +20,9 @@ import click
 __all__ = [
     "FORMATS",
     "Refused",
+    "annotate",
+    "annotations_option",
+    "check_annotations",
     "check_writable",
     "known",
     "report_options",
@@ -48,6 +51,7 @@ def known(what: str, name: str, names: Any, otherwise: str = "") -> None:
 
 FORMATS = {
     "json": ("compare.report.json", "to_json", "Write a JSON report"),
+    "junit": ("compare.report.junit", "to_junit", "Write a JUnit report, which CI servers read"),
     "markdown": ("compare.report.markdown", "to_markdown", "Write a Markdown report"),
 }
 """Per format of a report the module and the function that makes it of a run's record, and what its option says."""
@@ -72,6 +76,25 @@ def write_reports(record: dict[str, Any], paths: Mapping[str, str | None]) -> No
         if path is not None:
             module, function, _ = FORMATS[name]
             write(path, getattr(import_module(module), function)(record))
+
+
+def annotations_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option ``--annotations``; :func:`annotate` does what it asks for."""
+    option = click.option("--annotations", type=click.Choice(["github"]), help="Print what is wrong for this service.")
+    return option(command)
+
+
+def check_annotations(service: str | None, paths: Mapping[str, str | None]) -> None:
+    """Refuse to print annotations into a report."""
+    for name, path in paths.items():
+        if service is not None and path == "-":
+            raise Refused(f"--annotations print on standard output, and so does --{name} -; give the report a file")
+
+
+def annotate(record: dict[str, Any], service: str | None) -> None:
+    """Print what is wrong in the form that a service shows beside the code; on standard output, where it looks."""
+    if service is not None:
+        say(import_module("compare.report.annotations").to_github(record))
 
 
 def check_writable(*places: str | None, **paths: str | None) -> None:
@@ -116,7 +139,7 @@ def write(path: str | None, text: str) -> None:
         say(text)
     elif path is not None:
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            Path(path).write_text(text, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise Refused(f"cannot write {path}: {error.strerror}; try another place") from error
 

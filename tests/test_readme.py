@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from compare.checking.starting import starting_file
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
@@ -28,6 +30,8 @@ def test_there_is_something_to_run():
 def test_commands(command, tmp_path):
     arguments = shlex.split(command, comments=True)[1:]
     code = "from compare.cli import main; main()"
+    if "mine.py" in arguments:
+        (tmp_path / "mine.py").write_text(starting_file("mine.py"), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         cwd=tmp_path,

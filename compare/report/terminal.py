@@ -8,7 +8,7 @@ from tabulate import tabulate
 
 from compare.diagnosis.catalogue import UNKNOWN
 
-__all__ = ["coverage_lines", "details", "divergence_lines", "phase_table", "say", "summary"]
+__all__ = ["coverage_lines", "details", "divergence_lines", "last_line", "phase_table", "say", "summary"]
 
 SIGNS = {"equivalent": "green", "diverged": "red", "abstained": "yellow", "error": "magenta"}
 _CODES = {"green": "32", "red": "31", "yellow": "33", "magenta": "35", "bold": "1"}
@@ -76,7 +76,7 @@ def summary(record: dict[str, Any], *, coloured: bool = False) -> str:
         parts.append("Planted mistakes\n" + "\n".join(f"  {name}: {_contrast(c, coloured)}" for name, c in contrasts))
     wrong = [one for one in record["experiments"] if one["outcome"] != "equivalent"]
     parts += [_trouble(one, coloured) for one in wrong]
-    parts.append(_last_line(record, coloured))
+    parts.append(last_line(record, coloured))
     return "\n\n".join(parts) + "\n"
 
 
@@ -103,7 +103,7 @@ def details(record: dict[str, Any], *, coloured: bool = False) -> str:
             align = ["left", *["right"] * (len(table["headers"]) - 1)] if cells else None
             text = tabulate(cells, table["headers"], disable_numparse=True, colalign=align)
             parts.append(f"{table['title']}\n{text}")
-    parts.append(_last_line(record, coloured))
+    parts.append(last_line(record, coloured))
     return "\n\n".join(parts) + "\n"
 
 
@@ -210,7 +210,8 @@ def _trouble(one: dict[str, Any], coloured: bool) -> str:
     return "\n".join([head, *(divergence_lines(found, coloured) if found else [])])
 
 
-def _last_line(record: dict[str, Any], coloured: bool) -> str:
+def last_line(record: dict[str, Any], coloured: bool) -> str:
+    """How many of each outcome, and the exit code."""
     counts: dict[str, int] = {}
     for one in record["experiments"]:
         counts[one["outcome"]] = counts.get(one["outcome"], 0) + 1

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import jsonschema
 import numpy as np
@@ -466,3 +467,22 @@ def test_a_wrong_number_of_threads_is_refused(monkeypatch, value):
     code, _, err = gradlock("run", "equal")
     assert code == 2
     assert f"GRADLOCK_THREADS is '{value}'; it must be a whole number of at least 1" in err
+
+
+def test_junit_and_annotations_of_a_run():
+    code, out, _ = gradlock("run", "equal", "unseen", "broken", "abstaining", "--junit", "-")
+    root = ElementTree.fromstring(out.encode())
+    assert code == 4
+    assert [case.get("name") for case in root.iter("testcase")] == ["equal", "unseen", "broken", "abstaining"]
+    assert [child.tag for case in root.iter("testcase") for child in case] == ["failure", "error", "failure"]
+    assert "contrast spoiled: it diverges in the wrong place: culprit is 'act' instead of 'hidden'" in out.replace(
+        "&apos;", "'"
+    )
+    code, out, _ = gradlock("run", "equal", "spoiled", "--annotations", "github")
+    assert code == 1
+    assert out.splitlines()[-1].startswith("::error title=gradlock%3A spoiled diverged::the sides part at step 2, ")
+    code, _, err = gradlock("run", "equal", "--annotations", "github", "--json", "-")
+    assert (code, err) == (
+        2,
+        "gradlock: --annotations print on standard output, and so does --json -; give the report a file\n",
+    )
