@@ -21,7 +21,17 @@ from compare.commands.fuzz import fuzz
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
-from compare.output import Refused, check_writable, known, report_options, say, show_errors, taken, write_reports
+from compare.output import (
+    Refused,
+    check_writable,
+    keeping_histories,
+    known,
+    report_options,
+    say,
+    show_errors,
+    taken,
+    write_reports,
+)
 
 if TYPE_CHECKING:
     from compare.experiment import ExperimentResult, Setting, Study
@@ -154,7 +164,7 @@ def execute(
         count = thread_count()
     except InputError as error:
         raise Refused(str(error)) from error
-    with threads(count):
+    with threads(count), keeping_histories(reports):
         results = _run_all(names, setting, tolerance, fail_fast, fault)
     from compare.report.records import run_record
     from compare.report.terminal import details, summary

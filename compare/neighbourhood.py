@@ -9,7 +9,7 @@ import numpy as np
 
 __all__ = ["Neighbourhood", "neighbourhood"]
 
-_REACH = 3  # elements to each side of the one to look at
+_REACH = 2  # elements to each side of the one to look at
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Neighbourhood:
 
 
 def neighbourhood(actual: Any, expected: Any, index: tuple[int, ...] | None) -> Neighbourhood | None:
-    """What lies around one element, at most three further in each direction; nothing where the shapes differ.
+    """What lies around one element, at most two further in each direction; nothing where the shapes differ.
 
     Parameters
     ----------

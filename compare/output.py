@@ -10,8 +10,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ __all__ = [
     "FORMATS",
     "Refused",
     "check_writable",
+    "keeping_histories",
     "known",
     "report_options",
     "say",
@@ -48,9 +51,13 @@ def known(what: str, name: str, names: Any, otherwise: str = "") -> None:
 
 FORMATS = {
     "json": ("compare.report.json", "to_json", "Write a JSON report"),
+    "html": ("compare.report.html", "to_html", "Write a page to look at, one file that needs no network"),
     "markdown": ("compare.report.markdown", "to_markdown", "Write a Markdown report"),
 }
 """Per format of a report the module and the function that makes it of a run's record, and what its option says."""
+
+_NEEDED = {"html": ("jinja2", "matplotlib")}
+"""Per format the packages that it needs, which an extra of its name installs."""
 
 
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -66,6 +73,13 @@ def taken(options: dict[str, Any]) -> dict[str, str | None]:
     return {name: options.pop(f"{name}_path") for name in FORMATS}
 
 
+def keeping_histories(paths: Mapping[str, str | None]) -> AbstractContextManager[None]:
+    """Within this, walks keep their histories where a report that is asked for shows them."""
+    from compare.history import record_histories
+
+    return record_histories(paths.get("html") is not None)
+
+
 def write_reports(record: dict[str, Any], paths: Mapping[str, str | None]) -> None:
     """Write a run's record in every format that is asked for."""
     for name, path in paths.items():
@@ -75,7 +89,7 @@ def write_reports(record: dict[str, Any], paths: Mapping[str, str | None]) -> No
 
 
 def check_writable(*places: str | None, **paths: str | None) -> None:
-    """Find out before the run that a report cannot be written, or that one would spoil the other.
+    """Find out before the run that a report cannot be made or written, or that one would spoil the other.
 
     Parameters
     ----------
@@ -83,6 +97,10 @@ def check_writable(*places: str | None, **paths: str | None) -> None:
     paths : the same under the names of their options
     """
     named = {name: path for name, path in paths.items() if path is not None}
+    for name in named:
+        missing = [package for package in _NEEDED.get(name, ()) if find_spec(package) is None]
+        if missing:
+            raise Refused(f"--{name} needs {' and '.join(missing)}: pip install 'gradlock[{name}]'")
     given = [path for path in places if path is not None] + list(named.values())
     places_of = [path if path == "-" else os.path.realpath(path) for path in named.values()]
     for place in dict.fromkeys(places_of):
