@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from compare.gallery.drawing import drawn
+from compare.report.html.words import power
 
 __all__ = ["losses_svg"]
 
@@ -27,6 +28,8 @@ _COLOURS = {
 _TEXT, _ACTUAL, _EXPECTED, _WRONG, _RULE, _MUTED = _COLOURS
 _POINTS = 400
 """The most points of a curve: more than a picture of this width can show."""
+_DOTS = 60
+"""The most points that are drawn one by one."""
 
 
 def losses_svg(losses: Mapping[str, Sequence[Any]], first: int | None, name: str) -> str:
@@ -78,19 +81,22 @@ def _figure(found: tuple[Any, ...]) -> Any:
     positive = np.concatenate([actual, expected])
     positive = positive[np.isfinite(positive)]
     if positive.size and positive.min() > 0 and positive.max() > 100 * positive.min():
-        above.set_yscale("log")
-    above.set_title("loss of the batch", loc="left", fontsize=10, color=_TEXT)
+        _by_decades(above)
+    _headed(above, "loss of the batch")
     above.legend(frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1.0, 0.98), borderaxespad=0,
                  labelcolor=_TEXT, fontsize=9.5)  # fmt: skip
     with np.errstate(invalid="ignore"):
         apart = np.abs(actual - expected)
     seen = np.isfinite(apart) & (apart > 0)
-    below.set_title("actual \u2212 expected, magnitude", loc="left", fontsize=10, color=_TEXT)
+    _headed(below, "actual \u2212 expected, magnitude")
     if seen.any():
-        below.set_yscale("log")
-        below.plot(steps, np.where(seen, apart, np.nan), color=_WRONG, lw=1.2, marker="o", ms=2.4, zorder=3)
-        low, high = apart[seen].min(), apart[seen].max()
-        below.set_ylim(low / 4, high * 4)
+        _by_decades(below)
+        low, high = apart[seen].min() / 4, apart[seen].max() * 4
+        if len(steps) <= _DOTS:
+            below.plot(steps, np.where(seen, apart, np.nan), color=_WRONG, lw=1.2, marker="o", ms=2.4, zorder=3)
+        else:  # one path: a page with many charts opens no faster than its elements are counted
+            below.fill_between(steps, low, np.where(seen, apart, low), step="mid", color=_WRONG, lw=0.5, zorder=3)
+        below.set_ylim(low, high)
     else:
         below.set_yticks([])
         below.text(0.5, 0.5, "no difference in any step", transform=below.transAxes, ha="center", va="center",
@@ -115,6 +121,21 @@ def _figure(found: tuple[Any, ...]) -> Any:
     return figure
 
 
+def _headed(axes: Any, words: str) -> None:
+    """A line above a panel; a title of matplotlib's would have the whole panel measured twice."""
+    axes.annotate(words, (0, 1), (0, 5), xycoords="axes fraction", textcoords="offset points", fontsize=10, color=_TEXT)
+
+
+def _by_decades(axes: Any) -> None:
+    """A logarithmic axis whose numbers are plain text: typesetting them takes longer than all else of the picture."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(numticks=5))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda number, _: power(float(number), 1).replace("1 × ", "")))
+
+
 def _themed(svg: str, name: str) -> str:
     """Without prologue and style sheet, in the page's colours, with ids of its own."""
     svg = svg[svg.index("<svg") :].strip()
@@ -125,7 +146,20 @@ def _themed(svg: str, name: str) -> str:
     svg = re.sub(r'( id="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     svg = re.sub(r"<svg [^>]*viewBox=\"([^\"]*)\"[^>]*>", r'<svg viewBox="\1" class="chart" aria-hidden="true">', svg)
     svg = svg.replace("xlink:href", "href")
-    return re.sub(r"\n\s*", "\n", svg)
+    return re.sub(r"\s*\n\s*", "\n", _unwrapped(svg))
+
+
+def _unwrapped(svg: str) -> str:
+    """Without groups that say nothing, which are half of the elements."""
+    kept: list[bool] = []
+
+    def judged(found: re.Match[str]) -> str:
+        if found[0] != "</g>":
+            kept.append(found[0] != "<g>")
+            return found[0] if kept[-1] else ""
+        return found[0] if kept.pop() else ""
+
+    return re.sub(r"<g\b[^>]*(?<!/)>|</g>", judged, svg)
 
 
 def _as_attributes(found: re.Match[str]) -> str:

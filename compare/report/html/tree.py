@@ -91,8 +91,9 @@ def module_tree(columns: Columns | None, coverage: Mapping[str, Any], culprit: s
 def _met(columns: Columns | None, coverage: Mapping[str, Any]) -> Iterable[tuple[str, str, int | None, float | None]]:
     """Phase and name of each key with its worst; without a history what the coverage names."""
     if columns is not None:
-        for (phase, name, _, _), state, multiple in columns.worst_of_keys():
-            yield phase, name, state, multiple
+        found = [(phase, name, state, multiple) for (phase, name, _, _), state, multiple in columns.worst_of_keys()]
+        # modules as they are executed; initial parameters, which were met first, name them in another order
+        yield from sorted(found, key=lambda one: one[0] != "forward")
         return
     for phase in ("accumulated", "parameter", "schedule", "loss"):
         for name in coverage["phases"].get(phase, {}).get("names", ()):

@@ -18,11 +18,15 @@ def power(number: Any, digits: int = 2) -> str:
     --------
     >>> power(8.4e14), power(0.25), power(0), power("inf"), power(None)
     ('8.4 × 10¹⁴', '0.25', '0', '∞', '')
+    >>> power(-1.5e-7), power(float("inf")), power(12)
+    ('−1.5 × 10⁻⁷', '∞', '12')
     """
     if number is None:
         return ""
     if isinstance(number, str):
         return _ODD.get(number, number)
+    if not math.isfinite(number):
+        return _ODD[str(float(number))]
     if not number:
         return "0"
     if isinstance(number, int) and abs(number) < 100_000:

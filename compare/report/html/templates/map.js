@@ -139,9 +139,9 @@ class WalkMap {
           context.fillStyle = hatch;
           context.fillRect(left, y, right - left, ROW - 1);
         } else if (walk.state[i] === 2 && right - left > 6) {
-          context.fillStyle = css("text");
+          context.fillStyle = css("card");
           context.beginPath();
-          context.arc((left + right) / 2, y + (ROW - 1) / 2, 2.2, 0, 7);
+          context.arc((left + right) / 2, y + (ROW - 1) / 2, 2.6, 0, 7);
           context.fill();
         }
       }
@@ -236,8 +236,8 @@ class WalkMap {
     const at = this.box4(i);
     if (at) {
       const high = Math.min(this.height, 528);
-      if (at.y < this.box.scrollTop + AXIS + HEADER) this.box.scrollTop = at.y - AXIS - HEADER;
-      if (at.y + ROW > this.box.scrollTop + high) this.box.scrollTop = at.y + ROW + 4 - high;
+      const top = this.box.scrollTop;
+      if (at.y < top + AXIS + HEADER || at.y + ROW > top + high) this.box.scrollTop = at.y - high / 2; // into the middle
     }
     this.draw();
     this.onSelect(i, at ? this.met[this.cellOf(i)] : 1);

@@ -7,22 +7,25 @@ const maps = [];
 const repaint = () => {
   readColours();
   for (const map of maps) map.draw();
-  document.querySelectorAll("canvas.strip").forEach(drawStrip);
-  document.querySelectorAll(".chip[data-decades]").forEach((chip) => {
+  paintMarks(document);
+};
+
+const paintMarks = (part) => {
+  part.querySelectorAll("canvas.strip").forEach(drawStrip);
+  part.querySelectorAll(".chip[data-decades]").forEach((chip) => {
     const state = Number(chip.dataset.state);
     const colour = tint(Number(chip.dataset.decades), state, Number(chip.dataset.limit));
     chip.style.background = state === 1 ? `repeating-linear-gradient(135deg, ${colour} 0 2px, ${css("card")} 2px 4px)` : colour;
   });
-  document.querySelectorAll(".legend i[data-decades]").forEach((block) => {
+  part.querySelectorAll(".legend i[data-decades]").forEach((block) => {
     block.style.background = tint(Number(block.dataset.decades), Number(block.dataset.state), Number(block.dataset.limit));
   });
-  document.querySelectorAll("canvas.sample").forEach(drawSample);
+  part.querySelectorAll("canvas.sample").forEach(drawSample);
 };
 
 const drawStrip = (canvas) => {
   const cells = canvas.dataset.strip.split(",");
-  const wide = canvas.clientWidth || 96;
-  if (!canvas.dataset.strip || !canvas.offsetParent) return;
+  const wide = 96; // not asked of the layout, which would be made anew for every strip
   const context = sharpen(canvas, wide, 14);
   const hatch = hatching(context);
   cells.forEach((cell, place) => {
@@ -51,10 +54,10 @@ const drawSample = (canvas) => {
     return;
   }
   context.fillRect(0, 0, 22, 13);
-  context.fillStyle = canvas.dataset.kind === "inherited" ? hatching(context) : css("text");
+  context.fillStyle = canvas.dataset.kind === "inherited" ? hatching(context) : css("card");
   if (canvas.dataset.kind === "inherited") context.fillRect(0, 0, 22, 13);
   else {
-    context.arc(11, 6.5, 2.2, 0, 7);
+    context.arc(11, 6.5, 2.6, 0, 7);
     context.fill();
   }
 };
@@ -124,13 +127,15 @@ const start = async (section) => {
     map.canvas.focus({ preventScroll: true });
   });
   apply();
-  repaint();
+  paintMarks(section);
   if (walk.first >= 0) map.select(walk.first);
   section.dataset.ready = "yes";
 };
 
 const startVisible = () => {
-  for (const section of document.querySelectorAll(".mapped:not([data-started])")) if (section.offsetParent) start(section);
+  for (const section of document.querySelectorAll(".mapped:not([data-started])")) {
+    if (!section.closest("details:not([open])")) start(section);
+  }
 };
 
 const reveal = (identity) => {
@@ -144,10 +149,7 @@ const reveal = (identity) => {
   target.scrollIntoView({ block: "start" });
 };
 
-document.addEventListener("toggle", () => {
-  startVisible();
-  document.querySelectorAll("canvas.strip").forEach(drawStrip);
-}, true);
+document.addEventListener("toggle", startVisible, true);
 window.addEventListener("hashchange", () => reveal(location.hash.slice(1)));
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a[href^='#e']");

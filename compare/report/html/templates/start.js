@@ -38,20 +38,22 @@ const labelOf = ([phase, name, call, output]) =>
   (output && !(phase === "forward" && output === "output") ? ` (${output})` : "");
 
 // Colours are those of the style sheet, in whichever of the two schemes is in force.
-const probe = make("span", { hidden: "" });
+const COLOURS = ["text", "muted", "rule", "card", "field", "focus", "wrong", "calm-0", "calm-1", "calm-2", "loud-0", "loud-1", "loud-2"];
+const probe = make("span", { hidden: "" }, ...COLOURS.map(() => make("span")));
+COLOURS.forEach((name, place) => (probe.children[place].style.color = `var(--${name})`));
 document.body.append(probe);
 const painter = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 let colours = {};
 
 const readColours = () => {
   colours = {};
-  for (const name of ["text", "muted", "rule", "card", "field", "focus", "wrong", "calm-0", "calm-1", "calm-2", "loud-0", "loud-1", "loud-2"]) {
-    probe.style.color = `var(--${name})`;
+  tile = null;
+  COLOURS.forEach((name, place) => {
     painter.clearRect(0, 0, 1, 1);
-    painter.fillStyle = getComputedStyle(probe).color;
+    painter.fillStyle = getComputedStyle(probe.children[place]).color;
     painter.fillRect(0, 0, 1, 1);
     colours[name] = [...painter.getImageData(0, 0, 1, 1).data].slice(0, 3);
-  }
+  });
 };
 
 const css = (name, alpha = 1) => `rgb(${colours[name].join(" ")} / ${alpha})`;
@@ -84,7 +86,13 @@ const sharpen = (canvas, width, height) => {
 };
 
 // Inherited errors are hatched, so that they are told from own ones without colour.
+let tile = null;
 const hatching = (context) => {
+  tile ??= hatched();
+  return context.createPattern(tile, "repeat");
+};
+
+const hatched = () => {
   const tile = make("canvas", { width: 6, height: 6 });
   const pen = tile.getContext("2d");
   pen.strokeStyle = css("card", 0.85);
@@ -95,5 +103,5 @@ const hatching = (context) => {
     pen.lineTo(offset + 7, -1);
     pen.stroke();
   }
-  return context.createPattern(tile, "repeat");
+  return tile;
 };
