@@ -101,6 +101,7 @@ def _templates() -> Any:
         "extent": words.extent_words,
         "address": words.address,
         "decades": words.decades,
+        "sentence": words.sentence,
         "embedded": _embedded,
     }
     made.tests["figure"] = words.is_number

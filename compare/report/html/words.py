@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-__all__ = ["address", "count", "extent_words", "label", "power", "value"]
+__all__ = ["address", "count", "decades", "extent_words", "is_number", "power", "sentence", "value"]
 
 _RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _ODD = {"inf": "∞", "-inf": "−∞", "nan": "NaN"}
@@ -71,13 +71,6 @@ def extent_words(worst: dict[str, Any] | None) -> str:
     return f"{power(worst['error'])} {unit}"
 
 
-def label(phase: str, name: str, call: int, output: str) -> str:
-    """A key's name as :attr:`compare.checkpoint.Checkpoint.label` has it."""
-    from compare.checkpoint import Checkpoint
-
-    return Checkpoint(0, None, phase, name, call, output).label
-
-
 def address(found: dict[str, Any] | None) -> str:
     """A checkpoint's address in words."""
     if found is None:
@@ -85,6 +78,17 @@ def address(found: dict[str, Any] | None) -> str:
     from compare.checkpoint import Checkpoint
 
     return Checkpoint(*(found[key] for key in Checkpoint._fields)).where
+
+
+def sentence(text: str) -> str:
+    """A reason as a sentence of its own.
+
+    Examples
+    --------
+    >>> sentence("the actual side raised")
+    'The actual side raised.'
+    """
+    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
 
 
 def is_number(cell: Any) -> bool:

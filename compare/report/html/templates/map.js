@@ -60,7 +60,7 @@ class WalkMap {
     const steps = this.to - this.from + 1;
     this.per = Math.max(1, Math.ceil(steps / Math.floor(this.wide / NARROWEST)));
     this.columns = Math.ceil(steps / this.per);
-    this.cell = this.wide / this.columns;
+    this.cell = Math.min(this.wide / this.columns, 160);
     const most = Math.floor(this.cell / 5);
     this.parts = new Uint16Array(walk.batches.length).fill(1);
     walk.batches.forEach((batches, key) => (this.parts[key] = this.per === 1 && batches > 1 && batches <= most ? batches : 1));

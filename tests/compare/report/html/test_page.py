@@ -107,7 +107,7 @@ def read(page):
         ("abstained", ["No verdict", "promised, but has no informative checkpoint", "Nothing is known about"]),
         (
             "error",
-            ["A side raised", "the actual side raised in step (step 1): ZeroDivisionError: no step | <b>today</b>"],
+            ["A side raised", "The actual side raised in step (step 1): ZeroDivisionError: no step | <b>today</b>"],
         ),
     ],
 )
