@@ -98,7 +98,7 @@ class History:
         self.width = 0
         self._most = most
         self._places: dict[tuple[str, str, int, str], int] = {}
-        self._columns = {name: array(code) for name, code in _COLUMNS}
+        self._columns: dict[str, array[Any]] = {name: array(code) for name, code in _COLUMNS}
         self._losses: list[tuple[int, float, float]] = []
         self._step_loss: tuple[int, float, float] | None = None
         self._loss_width = 1
