@@ -29,6 +29,7 @@ from compare.output import (
     annotations_option,
     check_annotations,
     check_writable,
+    keeping_histories,
     known,
     report_options,
     say,
@@ -171,7 +172,7 @@ def execute(
         count = thread_count()
     except InputError as error:
         raise Refused(str(error)) from error
-    with threads(count):
+    with threads(count), keeping_histories(reports):
         results = _run_all(names, setting, tolerance, fail_fast, fault)
     from compare.report.records import run_record
     from compare.report.terminal import details, summary

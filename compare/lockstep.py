@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from compare.batches import MicroBatch
+from compare.history import History, wanted
 from compare.side import missing_members, observed
 from compare.tolerance import Fixed, Tolerance
 from compare.verdict import Coverage, Outcome, Verdict
@@ -41,6 +42,7 @@ def lockstep(
     on_step: Callable[[], None] | None = None,
     diagnose: bool = True,
     observer: Any = None,
+    history: bool | None = None,
 ) -> Verdict:
     """Make both sides and walk them; where they part, make sure that each agrees with itself, and say why they part.
 
@@ -51,6 +53,8 @@ def lockstep(
     sync, promises, fail_fast, on_step, observer : see :func:`walk`
     tolerance : ``"measured"`` (the default: :class:`compare.measured.Measured`), ``"fixed"``, or a judge
     diagnose : False leaves out the search for a cause
+    history : whether the verdict keeps every checkpoint's error; by default where
+        :func:`compare.history.record_histories` asks for it
 
     Returns
     -------
@@ -67,6 +71,8 @@ def lockstep(
         actual = make_actual()
     except Exception as error:
         return _failed("actual", "its construction", error, sync)
+    if wanted() if history is None else history:
+        options["history"] = History(judge.name)
     verdict = walk(
         actual, expected, steps, sync=sync, fail_fast=fail_fast, on_step=on_step, observer=observer, **options
     )
@@ -100,6 +106,7 @@ def walk(
     fail_fast: bool = False,
     on_step: Callable[[], None] | None = None,
     observer: Any = None,
+    history: History | None = None,
 ) -> Verdict:
     """Walk two sides through the same steps and compare every checkpoint that both show.
 
@@ -113,6 +120,7 @@ def walk(
     show fail_fast : stop after the step of the first divergence
     on_step : called after each step
     observer : told of every step and every pair (:class:`compare.diagnosis.evidence.Recording`)
+    history : takes in every checkpoint's error and both losses (:class:`compare.history.History`)
 
     Returns
     -------
@@ -126,7 +134,7 @@ def walk(
             raise TypeError(f"the {what} side lacks {', '.join(missing)}: see compare.side for what a side must have")
     lacking = missing_members(actual, _NEEDED[sync]) + (missing_members(expected, ("state",)) if sync != "free" else [])
     dtype = _dtype(expected)
-    walker = Walker(actual, expected, tolerance or Fixed(dtype), sync, observer)
+    walker = Walker(actual, expected, tolerance or Fixed(dtype), sync, observer, history)
     if lacking:
         reason = f"the walk by {sync} needs {', '.join(lacking)}, which the side does not have"
         return Verdict(Outcome.ABSTAINED, reason, walker.coverage, sync=sync, dtype=str(dtype))

@@ -10,8 +10,10 @@ import os
 import sys
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from difflib import get_close_matches
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
     "annotations_option",
     "check_annotations",
     "check_writable",
+    "keeping_histories",
     "known",
     "report_options",
     "say",
@@ -52,9 +55,13 @@ def known(what: str, name: str, names: Any, otherwise: str = "") -> None:
 FORMATS = {
     "json": ("compare.report.json", "to_json", "Write a JSON report"),
     "junit": ("compare.report.junit", "to_junit", "Write a JUnit report, which CI servers read"),
+    "html": ("compare.report.html", "to_html", "Write a page to look at, one file that needs no network"),
     "markdown": ("compare.report.markdown", "to_markdown", "Write a Markdown report"),
 }
 """Per format of a report the module and the function that makes it of a run's record, and what its option says."""
+
+_NEEDED = {"html": ("jinja2", "matplotlib")}
+"""Per format the packages that it needs, which an extra of its name installs."""
 
 
 def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -68,6 +75,13 @@ def report_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def taken(options: dict[str, Any]) -> dict[str, str | None]:
     """Where each format of the report goes; taken out of a command's options."""
     return {name: options.pop(f"{name}_path") for name in FORMATS}
+
+
+def keeping_histories(paths: Mapping[str, str | None]) -> AbstractContextManager[None]:
+    """Within this, walks keep their histories where a report that is asked for shows them."""
+    from compare.history import record_histories
+
+    return record_histories(paths.get("html") is not None)
 
 
 def write_reports(record: dict[str, Any], paths: Mapping[str, str | None]) -> None:
@@ -98,7 +112,7 @@ def annotate(record: dict[str, Any], service: str | None) -> None:
 
 
 def check_writable(*places: str | None, **paths: str | None) -> None:
-    """Find out before the run that a report cannot be written, or that one would spoil the other.
+    """Find out before the run that a report cannot be made or written, or that one would spoil the other.
 
     Parameters
     ----------
@@ -106,6 +120,10 @@ def check_writable(*places: str | None, **paths: str | None) -> None:
     paths : the same under the names of their options
     """
     named = {name: path for name, path in paths.items() if path is not None}
+    for name in named:
+        missing = [package for package in _NEEDED.get(name, ()) if find_spec(package) is None]
+        if missing:
+            raise Refused(f"--{name} needs {' and '.join(missing)}: pip install 'gradlock[{name}]'")
     given = [path for path in places if path is not None] + list(named.values())
     places_of = [path if path == "-" else os.path.realpath(path) for path in named.values()]
     for place in dict.fromkeys(places_of):

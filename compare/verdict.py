@@ -12,6 +12,8 @@ from compare.tolerance import Judgement
 
 if TYPE_CHECKING:
     from compare.diagnosis.evidence import Cause
+    from compare.history import History
+    from compare.neighbourhood import Neighbourhood
 
 __all__ = ["Coverage", "Divergence", "Outcome", "PhaseCoverage", "Verdict", "exit_code", "worst_outcome"]
 
@@ -61,6 +63,8 @@ class Divergence:
         not measured.
     digits : float or None
         On how many decimal digits any honest computation of this checkpoint can be expected to agree.
+    around : Neighbourhood or None
+        The values around the element to look at.
     """
 
     checkpoint: Checkpoint
@@ -71,6 +75,7 @@ class Divergence:
     causes: tuple[Cause, ...] = ()
     nearer: str = ""
     digits: float | None = None
+    around: Neighbourhood | None = None
 
     @property
     def own_or_inherited(self) -> str:
@@ -157,6 +162,8 @@ class Verdict:
     sync, tolerance, dtype : str
     error : the exception that a side raised, or None
     sides : the pair (actual, expected) as the walk left it, or None where there was no walk
+    history : History or None
+        Every checkpoint's error, where the walk was asked to keep it.
     """
 
     outcome: Outcome
@@ -172,6 +179,7 @@ class Verdict:
     dtype: str = "float64"
     error: BaseException | None = None
     sides: Any = None
+    history: History | None = None
 
     @property
     def first_divergence(self) -> Divergence | None:

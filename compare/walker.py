@@ -12,7 +12,9 @@ from compare.batches import MicroBatch
 from compare.checkpoint import PHASES, Checkpoint
 from compare.culprit import Flow
 from compare.difference import Difference, difference, differences
+from compare.history import AGREES, INHERITED, OWN, History
 from compare.isolation import IsolatedStep
+from compare.neighbourhood import neighbourhood
 from compare.side import Key, observed, rates
 from compare.tolerance import Judgement, Tolerance
 from compare.verdict import Coverage, Divergence, Outcome, Verdict
@@ -57,8 +59,17 @@ class _Behind:
 class Walker:
     """The state of one walk."""
 
-    def __init__(self, actual: Any, expected: Any, tolerance: Tolerance, sync: str, observer: Any = None):
+    def __init__(
+        self,
+        actual: Any,
+        expected: Any,
+        tolerance: Tolerance,
+        sync: str,
+        observer: Any = None,
+        history: History | None = None,
+    ):
         self.observer = observer
+        self.history = history
         self.actual = actual
         self.expected = expected
         self.tolerance = tolerance
@@ -109,6 +120,8 @@ class Walker:
             if draws and hasattr(actual, "replay"):
                 self._call("actual", "replay", actual.replay, draws)
             found = self._call("actual", "accumulate", actual.accumulate, micro_batch, weight)
+            if self.history is not None:
+                self.history.losses(number, weight, found, terms)
             if hasattr(self.tolerance, "shown"):
                 self.tolerance.shown = observed(actual, "forward") or {}
             if isolated:
@@ -227,9 +240,12 @@ class Walker:
             if self.observer:
                 self.observer.pair(checkpoint, *pair, judgement.room, judgement.agrees)
             if not judgement.agrees:
-                self._diverge(checkpoint, pair, found, judgement)
+                state = OWN if self._diverge(checkpoint, pair, found, judgement) else INHERITED
             else:
+                state = AGREES
                 self.flow.agreed(checkpoint)
+            if self.history is not None:
+                self.history.add(checkpoint, found.count, judgement, state)
         wrong = self.divergences[before:]
         if phase == "deposit" and len(wrong) == len(pairs) > 1 and all(found.own for found in wrong):
             # no layer gets every parameter wrong with every gradient around it right: the weight of the micro-batch
@@ -270,7 +286,8 @@ class Walker:
             return False
         return not (checkpoint.phase == "backward" and self.flow.blind(checkpoint, found))
 
-    def _diverge(self, checkpoint: Checkpoint, pair: tuple[Any, Any], found: Difference, judgement: Judgement) -> None:
+    def _diverge(self, checkpoint: Checkpoint, pair: tuple[Any, Any], found: Difference, judgement: Judgement) -> bool:
+        """Note a divergence; returns whether it is the checkpoint's own."""
         self.diverged += 1
         self.coverage.phase(checkpoint.phase).diverged += 1
         own, culprit = self.flow.diverged(checkpoint)
@@ -293,8 +310,10 @@ class Walker:
                     judgement,
                     nearer=side,
                     digits=digits(checkpoint) if digits else None,
+                    around=neighbourhood(*pair, detailed.max_abs_index),
                 )
             )
+        return own
 
     def _note_one_sided(self, side: str, phase: str, what: str, key: Key | None = None) -> None:
         label = what if key is None else Checkpoint(0, None, phase, *key).label
@@ -387,6 +406,7 @@ class Walker:
             tolerance=self.tolerance.name,
             dtype=dtype,
             sides=(self.actual, self.expected),
+            history=self.history,
         )
         coverage.blind_spots = _blind_spots(steps[: max(walked, 1)], coverage, len(self._rates) > 1)
         unsteady = getattr(self.tolerance, "unsteady", None)

@@ -97,7 +97,7 @@ def verdict_of(
     try:
         with threads():
             verdict = _unfit(make_expected, steps, sync) or lockstep(
-                make_actual, make_expected, steps, sync=sync, tolerance=judge, promises=promises
+                make_actual, make_expected, steps, sync=sync, tolerance=judge, promises=promises, history=True
             )
     except ContractError as error:  # a member that the walk reads, not calls
         verdict = Verdict(Outcome.ERROR, str(error), Coverage(), sync=sync, error=error)

@@ -15,6 +15,9 @@ from compare import __version__
 from compare.checkpoint import PHASES, Checkpoint
 from compare.diagnosis.evidence import Cause
 from compare.experiment import Claim, ContrastResult, ExperimentResult, Setting, Table
+from compare.neighbourhood import Neighbourhood
+from compare.report.histories import HISTORY, history_record
+from compare.threads import thread_count
 from compare.verdict import Coverage, Divergence, PhaseCoverage, Verdict, exit_code
 
 if TYPE_CHECKING:
@@ -56,13 +59,21 @@ def run_record(
     }
 
 
-def calls_record(reports: Sequence[Report], *, threads: int, seed: int = 0) -> dict[str, Any]:
-    """The reports of calls on a user's own code as the record of one run, so that every format can show them."""
+def calls_record(reports: Sequence[Report], *, threads: int | None = None, seed: int = 0) -> dict[str, Any]:
+    """The reports of calls on a user's own code as the record of one run, so that every format can show them.
+
+    Parameters
+    ----------
+    reports : what the calls returned
+    threads : how many each side had; by default what :func:`compare.threads.thread_count` says
+    seed : of the measured tolerance
+    """
     verdicts = [report.verdict for report in reports]
     code = exit_code([verdict.outcome for verdict in verdicts])
+    count = thread_count() if threads is None else threads
     return {
         "schema_version": SCHEMA_VERSION,
-        "environment": {**environment(), "threads": threads, "seed": seed},
+        "environment": {**environment(), "threads": count, "seed": seed},
         "setting": {
             "dtype": min((verdict.dtype for verdict in verdicts), default="float64"),
             "steps": None,
@@ -84,7 +95,7 @@ def _call_record(report: Report) -> dict[str, Any]:
     return {
         "name": report.title,
         **{key: found[key] for key in kept},
-        "scenarios": [{"name": report.title, **found}],
+        "scenarios": [{"name": report.title, **found, **_history(report.verdict)}],
         "contrasts": [],
         "claims": [],
         "tables": [],
@@ -117,7 +128,9 @@ def experiment_record(result: ExperimentResult) -> dict[str, Any]:
         "worst": None if worst is None else _worst(worst),
         "first_divergence": None if first is None else _divergence(first),
         "causes": [] if diverging is None else [_cause(cause) for cause in diverging.causes],
-        "scenarios": [{"name": name, **verdict_record(verdict)} for name, verdict in result.verdicts.items()],
+        "scenarios": [
+            {"name": name, **verdict_record(verdict), **_history(verdict)} for name, verdict in result.verdicts.items()
+        ],
         "contrasts": [_contrast(contrast) for contrast in result.contrasts],
         "claims": [_claim(claim) for claim in result.claims],
         "tables": [_table(table) for table in result.tables],
@@ -156,6 +169,33 @@ def _contrast(result: ContrastResult) -> dict[str, Any]:
         "as_it_must": result.as_it_must,
         "unmet": result.unmet,
         **verdict_record(result.verdict),
+        **_history(result.verdict),
+    }
+
+
+def _history(verdict: Verdict) -> dict[str, Any]:
+    """What only a page shows, where the walk was asked to keep it: JSON leaves it out."""
+    history = verdict.history
+    if history is None:
+        return {}
+    return {
+        HISTORY: {
+            **history_record(history, only=set(verdict.coverage.phases)),
+            "divergences": [
+                {**_divergence(found), "around": None if found.around is None else _around(found.around)}
+                for found in verdict.divergences
+            ],
+        }
+    }
+
+
+def _around(found: Neighbourhood) -> dict[str, Any]:
+    return {
+        "index": list(found.index),
+        "corner": list(found.corner),
+        "shape": list(found.shape),
+        "actual": [[number(value) for value in row] for row in found.actual],
+        "expected": [[number(value) for value in row] for row in found.expected],
     }
 
 
