@@ -18,7 +18,7 @@ import numpy as np
 
 from compare.batches import InputError
 
-__all__ = ["NameMap", "Names", "name_map", "nearest", "order_of_axes"]
+__all__ = ["NameMap", "Names", "name_map", "nearest", "order_of_axes", "suggestion"]
 
 T = TypeVar("T")
 Axes = tuple[int, ...] | None
@@ -151,15 +151,16 @@ class NameMap:
 
     def to_expected(self, actual: str, array: Any) -> Any:
         """An array in the expected side's layout, a view where that is possible; what has other axes stays as it is."""
-        axes = self._order(actual)
+        axes = self.order_of(actual)
         return array if axes is None or np.ndim(array) != len(axes) else np.transpose(array, axes)
 
     def to_actual(self, actual: str, array: Any) -> Any:
         """An array of the expected side in the layout in which the actual side has it under this (actual) name."""
-        axes = self._order(actual)
+        axes = self.order_of(actual)
         return array if axes is None or np.ndim(array) != len(axes) else np.transpose(array, np.argsort(axes))
 
-    def _order(self, actual: str) -> Axes:
+    def order_of(self, actual: str) -> Axes:
+        """The order of axes that the map gives a name of the actual side; ``None`` where it gives none."""
         return self.axes.get(actual) or self._resolve(actual)[1]
 
     def renamed(self, values: Mapping[str, T]) -> dict[str, T]:
@@ -191,17 +192,7 @@ class NameMap:
         mine, theirs = self._shapes[side], self._shapes["expected" if side == "actual" else "actual"]
         left = self.only_expected if side == "actual" else self.only_actual
         shape = mine.get(name)
-        found = nearest(name, shape, {other: theirs.get(other) for other in left})
-        if not found:
-            return ""
-        best = found[0]
-        ours, other = (name, best) if side == "actual" else (best, name)
-        axes = order_of_axes(self._shapes["actual"].get(ours), self._shapes["expected"].get(other))
-        said = f"nearest: {', '.join(repr(one) for one in found)}"
-        if axes is None:
-            return f"{said}; if they are the same, names={{{ours!r}: {other!r}}}"
-        turned = f"shape {theirs[best]} is {shape} with the axes in another order"
-        return f"{said}; {turned}, names={{{ours!r}: ({other!r}, {axes})}}"
+        return suggestion(name, shape, {other: theirs.get(other) for other in left}, mine=side == "actual")
 
     def another_layout(self, actual: str) -> str:
         """What to write if a matched name has its axes in another order, as far as the shapes tell; else nothing."""
@@ -346,6 +337,30 @@ def _shape(value: Any) -> Axes:
 
 
 # -- what is near ------------------------------------------------------------------------------------------------------
+
+
+def suggestion(name: str, shape: Axes, candidates: Mapping[str, Axes], *, mine: bool = True) -> str:
+    """The nearest candidates for a name without counterpart, and what to write; empty where none is near.
+
+    ``mine`` says that the name is the actual side's, and the candidates the expected side's.
+
+    Examples
+    --------
+    >>> suggestion("W", (4, 3), {"weight": (3, 4)})
+    "nearest: 'weight'; shape (3, 4) is (4, 3) with the axes in another order, names={'W': ('weight', (1, 0))}"
+    """
+    found = nearest(name, shape, candidates)
+    if not found:
+        return ""
+    best = found[0]
+    theirs = candidates[best]
+    ours, other = (name, best) if mine else (best, name)
+    axes = order_of_axes(shape, theirs) if mine else order_of_axes(theirs, shape)
+    said = f"nearest: {', '.join(repr(one) for one in found)}"
+    if axes is None:
+        return f"{said}; if they are the same, names={{{ours!r}: {other!r}}}"
+    turned = f"shape {theirs} is {shape} with the axes in another order"
+    return f"{said}; {turned}, names={{{ours!r}: ({other!r}, {axes})}}"
 
 
 def nearest(name: str, shape: Axes, candidates: Mapping[str, Axes]) -> list[str]:

@@ -114,7 +114,7 @@ class Renamed:
         if not isinstance(value, np.ndarray):
             return value
         turned = self._names.to_actual(mine, value)
-        return turned if turned is value else np.ascontiguousarray(turned)
+        return turned if turned is value else np.asarray(turned, order="C")
 
     def _replay(self, draws: Mapping[tuple[str, int], np.ndarray]) -> None:
         mine = {(self._names.actual_name(path), call): mask for (path, call), mask in draws.items()}

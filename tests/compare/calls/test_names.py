@@ -187,3 +187,103 @@ def test_a_map_that_cannot_be_right_is_refused(names, message):
     with pytest.raises(InputError) as caught:
         compare.training(Keras, nested(), BATCHES, names=names)
     assert str(caught.value) == message
+
+
+# -- gradients -----------------------------------------------------------------------------------------------------------
+
+draw = np.random.default_rng(5).standard_normal
+INPUTS = {"x": draw((6, 4)), "weight": draw((3, 4)), "bias": draw(3)}
+
+
+def torch_square(x, weight, bias):
+    return ((x @ weight.T + bias) ** 2).sum()
+
+
+def course(x, weight, bias):
+    """The gradients under the names of a course."""
+    z = x @ weight.T + bias
+    return (z**2).sum(), {"dweight": 2 * z.T @ x, "dbias": 2 * z.sum(0)}
+
+
+def flax(x, kernel, b, factor=2):
+    """Arguments of other names, and the kernel in another layout."""
+    z = x @ kernel + b
+    return (z**2).sum(), {"kernel": factor * x.T @ z, "b": 2 * z.sum(0)}
+
+
+FUNCTIONS = {
+    "exact": (course, {"dweight": "weight", "dbias": "bias"}),
+    "a pattern": (course, {"d*": "*"}),
+    "a function": (course, lambda name: name.removeprefix("d")),
+    "arguments and a layout": (flax, {"kernel": ("weight", (1, 0)), "b": "bias"}),
+    "an argument and a gradient": (
+        lambda x, w, bias: (course(x, w, bias)[0], {"dw": course(x, w, bias)[1]["dweight"]}), {"w": "weight", "dw": "weight"},
+    ),
+    "a layout under the same name": (
+        lambda x, weight, bias: (flax(x, weight, bias)[0], {"weight": flax(x, weight, bias)[1]["kernel"]}), {"weight": ("weight", (1, 0))},
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "names"), FUNCTIONS.values(), ids=FUNCTIONS)
+def test_gradients_and_arguments_of_other_names(function, names):
+    report = compare.gradients(function, torch_square, INPUTS, names=names)
+    assert report.outcome == "equivalent", report
+    assert "weight" in report.coverage.phases["accumulated"].informative_names
+    assert report.repeat().outcome == "equivalent"
+
+
+def test_a_wrong_gradient_in_another_layout_is_placed_in_pytorchs():
+    def wrong(x, kernel, b):
+        loss, found = flax(x, kernel, b)
+        found["kernel"][2, 1] += 1
+        return loss, found
+
+    names = {"kernel": ("weight", (1, 0)), "b": "bias"}
+    first = compare.gradients(wrong, torch_square, INPUTS, names=names).first_divergence
+    assert (first.checkpoint.name, first.difference.max_abs_index) == ("weight", (1, 2))
+
+
+NAMELESS = {
+    "another name": (
+        lambda x, weight, bias: (course(x, weight, bias)[0], {"dweight": course(x, weight, bias)[1]["dweight"]}), None,
+        "<lambda> returned a gradient for 'dweight', which is no input; nearest: 'weight'; if they are the same, names={'dweight': 'weight'}",
+    ),
+    "another name and layout": (
+        lambda x, weight, bias: (torch_square(x, weight, bias), {"grad": 2 * x.T @ (x @ weight.T + bias)}), None,
+        "<lambda> returned a gradient for 'grad', which is no input; nearest: 'weight'; shape (3, 4) is (4, 3) with the axes in another order, "
+        "names={'grad': ('weight', (1, 0))}",
+    ),
+    "two for one": (
+        lambda x, weight, bias: (torch_square(x, weight, bias), {"a1": weight, "a2": weight}), lambda name: "weight" if name[0] == "a" else None,
+        "<lambda> returned two gradients for 'weight', one of them as 'a2'",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "names", "reason"), NAMELESS.values(), ids=NAMELESS)
+def test_a_gradient_that_fits_no_input_is_told_its_nearest(function, names, reason):
+    report = compare.gradients(function, torch_square, INPUTS, names=names)
+    assert (report.outcome, report.reason) == ("error", reason)
+
+
+def test_a_transposed_gradient_is_told_how_to_say_so():
+    report = compare.gradients(
+        lambda x, weight, bias: (torch_square(x, weight, bias), {"weight": 2 * x.T @ (x @ weight.T + bias)}),
+        torch_square,
+        INPUTS,
+    )
+    assert report.first_divergence.difference.kind == "shape"
+    said = "the gradient for 'weight' has shape (4, 3), the input (3, 4): transpose it; or, if that is your layout of both, say "
+    assert said + "names={'weight': ('weight', (1, 0))}" in report.coverage.notes
+
+
+def test_maps_of_gradients_that_cannot_be_right():
+    with pytest.raises(
+        InputError, match=r"names maps 'dW' to 'W', which the expected side does not have; nearest: 'weight'"
+    ):
+        compare.gradients(course, torch_square, INPUTS, names={"dW": "W"})
+    with pytest.raises(InputError, match=r"names maps both 'v' and 'w', arguments of one function, to 'weight'"):
+        compare.gradients(lambda x, v, w, bias: None, torch_square, INPUTS, names={"v": "weight", "w": "weight"})
+    report = compare.gradients(course, torch_square, INPUTS, names={"d*": "*", "db": "bias"})
+    assert "names maps 'db' to 'bias', but the actual side shows no 'db'" in report.coverage.notes
