@@ -83,6 +83,8 @@ class NameMap:
         Of those whose layout differs.
     only_actual, only_expected : lists of names
         What has no counterpart.
+    given : bool
+        Whether anything was said.
 
     Examples
     --------
@@ -99,6 +101,7 @@ class NameMap:
         later: Iterable[str] = (),
     ):
         self._function, self._exact, self._patterns = _rules(names)
+        self.given = names is not None
         self._shapes = {"actual": dict(actual), "expected": dict(expected)}
         self._back: dict[str, str] = {}
         self._met: set[str] = set()  # entries of the map that have named something

@@ -287,3 +287,90 @@ def test_maps_of_gradients_that_cannot_be_right():
         compare.gradients(lambda x, v, w, bias: None, torch_square, INPUTS, names={"v": "weight", "w": "weight"})
     report = compare.gradients(course, torch_square, INPUTS, names={"d*": "*", "db": "bias"})
     assert "names maps 'db' to 'bias', but the actual side shows no 'db'" in report.coverage.notes
+
+
+# -- modules -------------------------------------------------------------------------------------------------------------
+
+X = draw((6, 4))
+LINEAR = nn.Linear(4, 3).double()
+
+
+def keras_linear(inputs, parameters):
+    (x,), kernel, bias = inputs, parameters["kernel"], parameters["b"]
+    assert kernel.shape == (4, 3)
+    return x @ kernel + bias, lambda g: (g @ kernel.T, {"kernel": x.T @ g, "b": g.sum(0)})
+
+
+class Two(manual.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.second = manual.nn.Linear(4, 3), manual.nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.second(self.first(x))
+
+
+LAYERS = {
+    "a function": (keras_linear, LINEAR, {"kernel": ("weight", (1, 0)), "b": "bias"}),
+    "gradients by a function of the name": (
+        lambda inputs, p: (inputs[0] @ p["weight"].T + p["bias"], lambda g: (g @ p["weight"], {"dweight": g.T @ inputs[0], "dbias": g.sum(0)})),
+        LINEAR, lambda name: name.removeprefix("d"),
+    ),
+    "a module of the manual wing": (
+        Two(), nn.Sequential(nn.Linear(4, 3), nn.Linear(3, 2)).double(), {"first*": "0*", "second*": "1*"},
+    ),
+    "a module of torch": (Net(), nn.Sequential(nn.Linear(4, 2)).double(), {"linear.*": "0.*", "linear": "0"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("layer", "expected", "names"), LAYERS.values(), ids=LAYERS)
+def test_layers_with_names_of_their_own(layer, expected, names):
+    report = compare.module(layer, expected, X, names=names)
+    assert report.outcome == "equivalent", report
+    assert report.coverage.phases["accumulated"].informative_names == set(expected.state_dict())
+    assert report.repeat().outcome == "equivalent"
+
+
+def test_layers_whose_names_do_not_match():
+    def misnamed(inputs, parameters):
+        (x,), weight = inputs, parameters["weight"]
+        return x @ weight.T + parameters["bias"], lambda g: (g @ weight, {"W": x.T @ g})
+
+    report = compare.module(misnamed, LINEAR, X)
+    assert report.outcome == "error"
+    assert report.reason == (
+        "the backward of misnamed returned a gradient for 'W', which is no parameter; nearest: 'weight'; "
+        "shape (3, 4) is (4, 3) with the axes in another order, names={'W': ('weight', (1, 0))}"
+    )
+    with pytest.raises(
+        InputError, match=r"cannot take .*; 'linear.weight': nearest: '0.weight'; if they are the same, "
+    ):
+        compare.module(Net(), nn.Sequential(nn.Linear(4, 2)).double(), X)
+    with pytest.raises(
+        InputError, match=r"names means nothing for Double: an autograd\.Function is applied to the parameters"
+    ):
+        compare.module(type("Double", (torch.autograd.Function,), {}), nn.Tanh(), X, names={})
+
+
+# -- optimizers ----------------------------------------------------------------------------------------------------------
+
+
+def adam(parameter, gradient, slots, step, *, lr, betas, eps):
+    m = slots["m"] = betas[0] * slots.get("m", 0) + (1 - betas[0]) * gradient
+    v = slots["v"] = betas[1] * slots.get("v", 0) + (1 - betas[1]) * gradient**2
+    parameter -= lr * (m / (1 - betas[0] ** step)) / (np.sqrt(v / (1 - betas[1] ** step)) + eps)
+
+
+def test_slots_of_other_names_are_compared():
+    names = {"m": "exp_avg", "v": "exp_avg_sq"}
+    report = compare.optimizer(adam, torch.optim.Adam, steps=3, names=names)
+    assert report.outcome == "equivalent", report
+    assert "matrix (exp_avg)" in report.coverage.phases["slots"].informative_names
+    swapped = compare.optimizer(adam, torch.optim.Adam, steps=3, names={"v": "exp_avg", "m": "exp_avg_sq"})
+    assert swapped.first_divergence.checkpoint.phase == "slots"
+    with pytest.raises(
+        InputError, match="names maps 'm' to 'exp_average', which the expected side does not have; nearest: 'exp_avg'"
+    ):
+        compare.optimizer(adam, torch.optim.Adam, names={"m": "exp_average"})
+    unused = compare.optimizer(adam, torch.optim.Adam, steps=2, names={**names, "t": "step"})
+    assert "names maps 't' to 'step', but the actual side shows no 't'" in unused.coverage.notes
