@@ -46,7 +46,9 @@ def training(
     ----------
     side : object or factory
         Yours. It has ``parameters`` (name to array), ``gradients`` (name to array, cumulative), ``zero_grad()``,
-        ``accumulate((x, y), weight)`` and ``step()``; whatever else :mod:`compare.side` lists is compared, too.
+        ``accumulate((x, y), weight)`` and ``step()``, or ``step(closure)`` where your optimizer evaluates the model
+        itself: the closure does so from a zero gradient and returns the loss. Whatever else :mod:`compare.side` lists
+        is compared, too.
         ``accumulate`` adds ``weight`` times the gradient of the micro-batch's own mean loss, and returns that loss or
         nothing. An object is copied for every run, or used once if it cannot be copied; a factory makes a new one.
     reference : torch_ref.Side or a factory of one
