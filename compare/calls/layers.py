@@ -138,9 +138,13 @@ class TorchModule(Reference):
         roots = {
             label: tensor for label, tensor in outputs.items() if tensor.requires_grad and seeds.get(label) is not None
         }
-        gradients = [as_tensor(seeds[label], self._wide).to(tensor.dtype) for label, tensor in roots.items()]
+        gradients = [
+            self._arriving(as_tensor(seeds[label], self._wide).to(tensor.dtype)) for label, tensor in roots.items()
+        ]
+        before = [gradient.clone() for gradient in gradients]
         if roots:
             torch.autograd.backward(list(roots.values()), gradients)
+        self._look("the incoming gradient", before, gradients)
         for label, tensor in entering.items():
             if ("", 0, label) not in self.activation_gradients:
                 self.activation_gradients["", 0, label] = None if tensor.grad is None else to_array(tensor.grad)
@@ -151,6 +155,13 @@ class TorchModule(Reference):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             return self.module(*arguments)
+
+    def _arriving(self, gradient: Tensor) -> Tensor:
+        """An incoming gradient as the module is given it."""
+        return gradient
+
+    def _look(self, what: str, before: list[Tensor], after: list[Tensor]) -> None:
+        """Told of what the module was given, before and after its run."""
 
     def widen(self) -> None:
         super().widen()
@@ -179,18 +190,38 @@ class TorchModule(Reference):
 
 
 class FunctionClass(TorchModule):
-    """A class of ``torch.autograd.Function`` as a side: applied to the inputs, then to the module's parameters."""
+    """A class of ``torch.autograd.Function`` as a side: applied to the inputs, then to the module's parameters.
 
-    def __init__(self, function: type[torch.autograd.Function], prototype: nn.Module, *, seed: int):
+    Its incoming gradients are not contiguous. That it works in place on what it is given is told, unless it hands the
+    same tensor back (``mark_dirty``).
+    """
+
+    def __init__(
+        self, function: type[torch.autograd.Function], prototype: nn.Module, *, seed: int, told: dict[str, None]
+    ):
         super().__init__(prototype, tree=False, seed=seed)
         self.function = function
+        self._told = told
 
     @property
     def buffers(self) -> dict[str, np.ndarray]:
         return {}
 
     def _called(self, arguments: tuple[Any, ...]) -> Any:
-        return self.function.apply(*arguments, *self._named.values())
+        given = [value for value in (*arguments, *self._named.values()) if isinstance(value, Tensor)]
+        before = [tensor.detach().clone() for tensor in given]
+        output = self.function.apply(*arguments, *self._named.values())
+        handed_back = {tensor.data_ptr() for _, tensor in torch_ref.recording.leaves(output, "output")}
+        pairs = [(b, a) for b, a in zip(before, given, strict=True) if a.data_ptr() not in handed_back]
+        self._look("an input", [b for b, _ in pairs], [a.detach() for _, a in pairs])
+        return output
+
+    def _arriving(self, gradient: Tensor) -> Tensor:
+        return torch.stack((gradient, gradient), -1)[..., 0]
+
+    def _look(self, what: str, before: list[Tensor], after: list[Tensor]) -> None:
+        if any(not torch.equal(b, a) for b, a in zip(before, after, strict=True)):
+            self._told[f"{called(self.function)} changes {what} in place; work on a copy"] = None
 
 
 # -- the user's --------------------------------------------------------------------------------------------------------
@@ -244,7 +275,7 @@ class ManualFunction(Given):
         if not _fits(outputs, seeds) or all(seed is None for seed in seeds.values()):
             return
         arriving = map_tree(
-            lambda label, seed: None if seed is None else watch("the incoming gradient", self.fitted(seed)),
+            lambda label, seed: None if seed is None else watch("the incoming gradient", self.fitted(seed), apart=True),
             incoming,
             "output",
         )

@@ -35,7 +35,8 @@ def module(
 ) -> Report:
     """Compare outputs, input gradients and parameter gradients of a layer of yours with those of PyTorch's.
 
-    The gradient that comes in from behind is drawn at random: both signs, several magnitudes, never all ones.
+    The gradient that comes in from behind is drawn at random: both signs, magnitudes over four decades, some zeros,
+    never all ones; a function of yours and a ``torch.autograd.Function`` get it with gaps between its elements.
 
     Parameters
     ----------
@@ -45,8 +46,8 @@ def module(
         ``parameters`` maps PyTorch's names to arrays, buffers after the parameters. Several outputs are a tuple, and
         ``incoming`` then is one, too. Input gradients are a tuple, or an array if there is one input; an input
         without a gradient (an integer) has ``None``.
-        A class of ``torch.autograd.Function`` is applied to the inputs and then the parameters in PyTorch's order. A
-        module of :mod:`manual.nn` or PyTorch gets the parameters of ``torch_module``.
+        A class of ``torch.autograd.Function`` is applied to the inputs (constants among them) and then the parameters
+        in PyTorch's order. A module of :mod:`manual.nn` or PyTorch gets the parameters of ``torch_module``.
     torch_module : nn.Module
         It is copied, and left as it is.
     *inputs : NumPy arrays
@@ -177,7 +178,7 @@ def _actual(
                     f"names means nothing for {called(manual_fn)}: an autograd.Function is applied to the parameters "
                     "in PyTorch's order"
                 )
-            return lambda: FunctionClass(manual_fn, prototype, seed=seed)
+            return lambda: FunctionClass(manual_fn, prototype, seed=seed, told=told)
         raise InputError(f"manual_fn is the class {called(manual_fn)}; hand in an instance, or a function")
     if not callable(manual_fn):
         raise InputError(f"manual_fn is {describe(manual_fn)}; it must be a function or a module")
@@ -209,7 +210,12 @@ def _incoming(make_expected: Callable[[], TorchModule], inputs: tuple[Any, ...],
     return arriving(output)
 
 
+_FEW = 4  # elements of which none is made zero: it may be all that a parameter hears of
+
+
 def hostile(shape: Sequence[int], dtype: Any, generator: np.random.Generator) -> np.ndarray:
-    """Random numbers of both signs and several magnitudes: no two rules look alike under them."""
-    numbers = generator.standard_normal(shape) * 10.0 ** generator.uniform(-1.5, 0.5, shape)
+    """Random numbers of both signs, over four decades, a tenth of many zero: no two rules look alike under them."""
+    numbers = generator.standard_normal(shape) * 10.0 ** generator.uniform(-3, 1, shape)
+    if numbers.size > _FEW:
+        numbers = np.where(generator.random(shape) < 0.1, 0.0, numbers)
     return np.asarray(numbers, dtype)
