@@ -322,11 +322,12 @@ class _TorchFunction(Reference):
                 given[name] = as_tensor(value, self._wide, name in self._asked)
             else:
                 given[name] = value
-        before = {n: t.detach().clone() for n, t in given.items() if isinstance(t, Tensor) and not t.requires_grad}
+        before = {n: t.detach().clone() for n, t in given.items() if isinstance(t, Tensor)}
         loss = self.function(**given)
         self._check(loss)
         for name, tensor in before.items():
-            if not torch.equal(tensor, given[name]):
+            now = given[name].detach()
+            if not torch.equal(torch.nan_to_num(tensor), torch.nan_to_num(now)):
                 self._told[f"{called(self.function)} changes its input {name!r} in place; work on a copy"] = None
         found = torch.autograd.grad(loss, list(self._named.values()), allow_unused=True) if self._named else ()
         for tensor, gradient in zip(self._named.values(), found, strict=True):
