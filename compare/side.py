@@ -49,7 +49,7 @@ class Side(Protocol):
 
     def accumulate(self, micro_batch: Any, weight: float) -> Any: ...
 
-    def step(self) -> None: ...
+    def step(self) -> None: ...  # or step(closure), in a side of a user: compare.calls.owned
 
 
 def missing_members(

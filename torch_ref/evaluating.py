@@ -63,7 +63,7 @@ class Evaluating:
 
 
 @cache
-def _requires_closure(optimizer: type[Any]) -> bool:
-    step: Any = optimizer.step  # type: ignore[attr-defined]
+def _requires_closure(optimizer: Any) -> bool:
+    step = optimizer.step
     closure = inspect.signature(getattr(step, "__wrapped__", step)).parameters.get("closure")
     return closure is not None and closure.default is inspect.Parameter.empty
