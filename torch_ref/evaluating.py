@@ -26,7 +26,8 @@ class Evaluating:
     @property
     def needs_closure(self) -> bool:
         """Whether the optimizer evaluates the model itself."""
-        return _requires_closure(type(self.optimizer))
+        kind: Any = type(self.optimizer)
+        return _requires_closure(kind)
 
     def evaluated(self) -> float:
         """Evaluate the step's micro-batches anew, from a zero gradient, where the parameters are now.
