@@ -15,7 +15,7 @@ import numpy as np
 
 from compare.batches import MicroBatch
 from compare.history import History, wanted
-from compare.side import missing_members, observed
+from compare.side import missing_members, needs_closure, observed
 from compare.tolerance import Fixed, Tolerance
 from compare.verdict import Coverage, Outcome, Verdict
 from compare.walker import SideError, Walker
@@ -137,6 +137,12 @@ def walk(
     walker = Walker(actual, expected, tolerance or Fixed(dtype), sync, observer, history)
     if lacking:
         reason = f"the walk by {sync} needs {', '.join(lacking)}, which the side does not have"
+        return Verdict(Outcome.ABSTAINED, reason, walker.coverage, sync=sync, dtype=str(dtype))
+    if sync == "module" and (needs_closure(actual) or needs_closure(expected)):
+        reason = (
+            "the walk by module gives the optimizer the reference's gradients, and this one evaluates the model itself "
+            "within a step (its step requires a closure); walk free or by step"
+        )
         return Verdict(Outcome.ABSTAINED, reason, walker.coverage, sync=sync, dtype=str(dtype))
     walked = 0
     failure: SideError | None = None

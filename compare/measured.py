@@ -44,7 +44,7 @@ from compare.rerun import (
     single_tensor,
     take_in,
 )
-from compare.side import observed
+from compare.side import needs_closure, observed
 from compare.tolerance import Behind, Fixed, Judgement
 
 __all__ = ["HEADROOM", "Measured"]
@@ -274,14 +274,11 @@ class Measured:
         Nothing where the reference's state cannot be set, or its step needs more than gradients.
         """
         side, fresh = self._side(False)
-        if not fresh:
+        if not fresh or needs_closure(side):
             return {}
         side.load_state({**fresh, **(state or {}), "gradients": gradients})
         before = {name: np.array(value) for name, value in side.parameters.items()}
-        try:
-            side.step()
-        except TypeError:  # no closure
-            return {}
+        side.step()
         found = shown_after(side, before)  # but for buffers: no forward pass has moved them
         return {place: value for place, value in found.items() if place[1] != "buffer"}
 

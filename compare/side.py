@@ -15,6 +15,7 @@ it does not have is not guessed.
 ``scheduled_momentum``     the same, where the schedule moves it; else ``None``
 ``replay(draws)``          take the reference's dropout masks for the next ``accumulate``
 ``state()``                a copy of all that the next step depends on (asked of the reference)
+``needs_closure``          whether its optimizer evaluates the model itself within a step, as ``LBFGS`` does
 ``load_state(state)``      makes the walk by step possible
 ``run_module(...)``        makes the walk by module possible, with ``clip_gradients``, ``update`` and
 ``advance_schedule`` ``magnitude(phase, name)`` the sums of magnitudes behind a gradient (asked of the reference)
@@ -28,7 +29,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-__all__ = ["Key", "Side", "missing_members", "observed", "rates"]
+__all__ = ["Key", "Side", "missing_members", "needs_closure", "observed", "rates"]
 
 Key = tuple[str, int, str]
 """Module path, parameter or term; call; label."""
@@ -48,7 +49,7 @@ class Side(Protocol):
 
     def accumulate(self, micro_batch: Any, weight: float) -> Any: ...
 
-    def step(self) -> None: ...
+    def step(self) -> None: ...  # or step(closure), in a side of a user: compare.calls.owned
 
 
 def missing_members(
@@ -56,6 +57,11 @@ def missing_members(
 ) -> list[str]:
     """Which of these members a side does not have."""
     return [member for member in members if not hasattr(side, member)]
+
+
+def needs_closure(side: Any) -> bool:
+    """Whether a side's optimizer evaluates the model itself within a step, so that gradients alone do not make one."""
+    return bool(getattr(side, "needs_closure", False))
 
 
 def observed(side: Any, phase: str, terms: Any = None) -> dict[Key, Any] | None:

@@ -26,6 +26,7 @@ from typing import Any
 
 import numpy as np
 
+from manual.evaluating import Evaluating
 from manual.isolation import ModuleRun, run_module
 from manual.nn import Module, Parameter
 from manual.recording import Recorder
@@ -59,7 +60,7 @@ def training_step(side: Any, micro_batches: Iterable[tuple[Any, float]]) -> list
     return losses
 
 
-class _Update:
+class _Update(Evaluating):
     """The half of a step that knows gradients and parameters only: clip, update, schedule, state."""
 
     optimizer: Any
@@ -73,6 +74,7 @@ class _Update:
     def zero_grad(self) -> None:
         self.optimizer.zero_grad()
         self.mean_loss = 0.0
+        self._given.clear()
 
     def step(self, closure: Callable[[], Any] | None = None) -> None:
         """Clip, update, schedule."""
@@ -105,6 +107,9 @@ class _Update:
             self.total_norm = None if norm is None else float(norm)
 
     def update(self, closure: Callable[[], Any] | None = None) -> None:
+        """Let the optimizer step; one that evaluates the model itself gets a closure over the step's micro-batches."""
+        if closure is None and self.needs_closure:
+            closure = self.evaluated
         self.optimizer.step(closure) if closure else self.optimizer.step()
 
     def advance_schedule(self) -> None:
@@ -261,6 +266,7 @@ class Side(_Update):
         self.total_norm = None
         self._weight = 1.0
         self._widened = False
+        self._given = []
         self._named = dict(module.named_parameters())
         self._recorder = Recorder(module, self._recorded, self._drawn) if observe else None
         for name, parameter in self._named.items():
@@ -301,6 +307,8 @@ class Side(_Update):
         self._weight = weight
         backward([total])
         self._hand_out("accumulated", self.gradients)
+        if self.needs_closure:
+            self._given.append((micro_batch, weight, dict(self.draws)))
         return terms
 
     def widen(self) -> None:
@@ -402,6 +410,7 @@ class ClassicSide(_Update):
         self.activation_gradients: dict[Key, Array] = {}
         self.deposits: dict[str, Array] = {}
         self.total_norm = None
+        self._given = []
 
     def widen(self) -> None:
         """Turn a fresh side into float64: the model, its parameters, and the micro-batches that it will be given."""
@@ -432,6 +441,8 @@ class ClassicSide(_Update):
         self._hand_out("loss", found.loss)
         self._hand_out("deposit", self.deposits)
         self._hand_out("accumulated", self.gradients)
+        if self.needs_closure:
+            self._given.append((micro_batch, weight, None))
         return dict(found.loss)
 
 

@@ -20,7 +20,7 @@ EXAMPLES = [text for kind, text in BLOCKS if kind == "python"]
 
 def test_there_is_something_to_run():
     assert len(COMMANDS) >= 5
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
     for call in ("gradients", "module", "optimizer", "training"):
         assert any(f"compare.{call}(" in example for example in EXAMPLES)
     assert any("equivalence.gradients(" in example for example in EXAMPLES)

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from torch_ref.evaluating import Evaluating
 from torch_ref.recording import Recorder, to_array
 from torch_ref.scheduling import advance, momenta_of, progress_of, restore_groups, restore_progress
 
@@ -45,7 +46,7 @@ def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> lis
     return losses
 
 
-class Side:
+class Side(Evaluating):
     """A PyTorch training step as one side of a comparison.
 
     Parameters
@@ -119,6 +120,7 @@ class Side:
         self._prediction: tuple[Tensor, Any] | None = None
         self._weight = 1.0
         self._widened = False
+        self._given: list[tuple[Any, float, Any]] = []  # the step's micro-batches, for an optimizer that asks anew
         # a stream of random numbers of its own: what another side draws in between changes nothing here
         random = any(isinstance(child, nn.modules.dropout._DropoutNd) for child in module.modules())
         self._random_state = torch.get_rng_state() if random else None
@@ -132,6 +134,7 @@ class Side:
     def zero_grad(self) -> None:
         self.optimizer.zero_grad()
         self.mean_loss = 0.0
+        self._given.clear()
 
     def accumulate(self, micro_batch: tuple[Any, Any], weight: float) -> dict[str, float]:
         """Forward, loss and backward of one micro-batch: adds ``weight`` times its gradient.
@@ -143,6 +146,8 @@ class Side:
         -------
         The unweighted terms: ``data`` (the mean), ``denominator``, ``penalty`` and ``total``.
         """
+        if self.needs_closure:
+            self._given.append((micro_batch, weight, self._random_state))
         inputs, target = _tensors(micro_batch[0]), _tensors(micro_batch[1])
         if self._widened:
             inputs, target = _widened(inputs), _widened(target)
@@ -198,6 +203,9 @@ class Side:
             self.total_norm = None if norm is None else float(norm)
 
     def update(self, closure: Callable[[], Any] | None = None) -> None:
+        """Let the optimizer step; one that evaluates the model itself gets a closure over the step's micro-batches."""
+        if closure is None and self.needs_closure:
+            closure = self.evaluated
         self.optimizer.step(closure) if closure else self.optimizer.step()
 
     def advance_schedule(self) -> None:

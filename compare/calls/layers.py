@@ -19,6 +19,7 @@ import torch_ref.recording
 from compare.batches import InputError
 from compare.calls.arrays import ContractError, Watch, as_array, called, describe, hint, listed, map_tree, tree_leaves
 from compare.calls.sides import Given, Reference, as_tensor
+from compare.naming import NameMap, suggestion
 from compare.side import Key
 from manual.nn import Module
 from manual.tensor import Tensor as ManualTensor
@@ -137,9 +138,13 @@ class TorchModule(Reference):
         roots = {
             label: tensor for label, tensor in outputs.items() if tensor.requires_grad and seeds.get(label) is not None
         }
-        gradients = [as_tensor(seeds[label], self._wide).to(tensor.dtype) for label, tensor in roots.items()]
+        gradients = [
+            self._arriving(as_tensor(seeds[label], self._wide).to(tensor.dtype)) for label, tensor in roots.items()
+        ]
+        before = [gradient.clone() for gradient in gradients]
         if roots:
             torch.autograd.backward(list(roots.values()), gradients)
+        self._look("the incoming gradient", before, gradients)
         for label, tensor in entering.items():
             if ("", 0, label) not in self.activation_gradients:
                 self.activation_gradients["", 0, label] = None if tensor.grad is None else to_array(tensor.grad)
@@ -150,6 +155,13 @@ class TorchModule(Reference):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self._seed)
             return self.module(*arguments)
+
+    def _arriving(self, gradient: Tensor) -> Tensor:
+        """An incoming gradient as the module is given it."""
+        return gradient
+
+    def _look(self, what: str, before: list[Tensor], after: list[Tensor]) -> None:
+        """Told of what the module was given, before and after its run."""
 
     def widen(self) -> None:
         super().widen()
@@ -178,18 +190,38 @@ class TorchModule(Reference):
 
 
 class FunctionClass(TorchModule):
-    """A class of ``torch.autograd.Function`` as a side: applied to the inputs, then to the module's parameters."""
+    """A class of ``torch.autograd.Function`` as a side: applied to the inputs, then to the module's parameters.
 
-    def __init__(self, function: type[torch.autograd.Function], prototype: nn.Module, *, seed: int):
+    Its incoming gradients are not contiguous. That it works in place on what it is given is told, unless it hands the
+    same tensor back (``mark_dirty``).
+    """
+
+    def __init__(
+        self, function: type[torch.autograd.Function], prototype: nn.Module, *, seed: int, told: dict[str, None]
+    ):
         super().__init__(prototype, tree=False, seed=seed)
         self.function = function
+        self._told = told
 
     @property
     def buffers(self) -> dict[str, np.ndarray]:
         return {}
 
     def _called(self, arguments: tuple[Any, ...]) -> Any:
-        return self.function.apply(*arguments, *self._named.values())
+        given = [value for value in (*arguments, *self._named.values()) if isinstance(value, Tensor)]
+        before = [tensor.detach().clone() for tensor in given]
+        output = self.function.apply(*arguments, *self._named.values())
+        handed_back = {tensor.data_ptr() for _, tensor in torch_ref.recording.leaves(output, "output")}
+        pairs = [(b, a) for b, a in zip(before, given, strict=True) if a.data_ptr() not in handed_back]
+        self._look("an input", [b for b, _ in pairs], [a.detach() for _, a in pairs])
+        return output
+
+    def _arriving(self, gradient: Tensor) -> Tensor:
+        return torch.stack((gradient, gradient), -1)[..., 0]
+
+    def _look(self, what: str, before: list[Tensor], after: list[Tensor]) -> None:
+        if any(not torch.equal(b, a) for b, a in zip(before, after, strict=True)):
+            self._told[f"{called(self.function)} changes {what} in place; work on a copy"] = None
 
 
 # -- the user's --------------------------------------------------------------------------------------------------------
@@ -205,9 +237,11 @@ class ManualFunction(Given):
         Whose parameters and buffers the function is given.
     told : dict used as an ordered set
         Where sentences about changed inputs are put.
+    names : NameMap
+        What the function calls the parameters and buffers.
     """
 
-    def __init__(self, function: Callable[..., Any], prototype: nn.Module, told: dict[str, None]):
+    def __init__(self, function: Callable[..., Any], prototype: nn.Module, told: dict[str, None], names: NameMap):
         super().__init__({name: to_array(p) for name, p in prototype.named_parameters()})
         self.function = function
         self.activations: dict[Key, np.ndarray] = {}
@@ -215,6 +249,7 @@ class ManualFunction(Given):
         self._buffers = {name: to_array(b).copy() for name, b in prototype.named_buffers()}
         self._frozen = {name for name, p in prototype.named_parameters() if not p.requires_grad}
         self._told = told
+        self._names = names
 
     def accumulate(self, micro_batch: Any, weight: float) -> None:
         inputs, incoming = micro_batch
@@ -223,7 +258,12 @@ class ManualFunction(Given):
         held = {**self.parameters, **{name: self.fitted(b) for name, b in self._buffers.items()}}
         result = self.function(
             _entered(lambda label, array: watch(f"its {label}", self.fitted(array)), inputs),
-            {name: watch(f"the parameter {name!r}", value) for name, value in held.items()},
+            {
+                (own := self._names.actual_name(name)): watch(
+                    f"the parameter {own!r}", np.asarray(self._names.to_actual(own, value), order="C")
+                )
+                for name, value in held.items()
+            },
         )
         if not isinstance(result, (tuple, list)) or len(result) != 2 or not callable(result[1]):
             raise ContractError(f"{who} must return (output, backward); it returned {_inside(result)}")
@@ -235,7 +275,7 @@ class ManualFunction(Given):
         if not _fits(outputs, seeds) or all(seed is None for seed in seeds.values()):
             return
         arriving = map_tree(
-            lambda label, seed: None if seed is None else watch("the incoming gradient", self.fitted(seed)),
+            lambda label, seed: None if seed is None else watch("the incoming gradient", self.fitted(seed), apart=True),
             incoming,
             "output",
         )
@@ -290,17 +330,21 @@ class ManualFunction(Given):
 
     def _take_parameters(self, returned: Mapping[str, Any]) -> None:
         who = f"the backward of {called(self.function)}"
-        for name, gradient in returned.items():
+        for own, gradient in returned.items():
+            name = self._names.met(own) if isinstance(own, str) else own
             if name in self._buffers:
-                raise ContractError(f"{who} returned a gradient for {name!r}, which is a buffer and has none")
+                raise ContractError(f"{who} returned a gradient for {own!r}, which is a buffer and has none")
             if name not in self.parameters:
-                raise ContractError(
-                    f"{who} returned a gradient for {name!r}, which is no parameter; {hint(name, self.parameters)}"
-                )
+                left = {n: p.shape for n, p in self.parameters.items() if n not in returned}
+                tip = suggestion(str(own), getattr(gradient, "shape", None), left) or hint(own, self.parameters)
+                raise ContractError(f"{who} returned a gradient for {own!r}, which is no parameter; {tip}")
+            if name in self.gradients:
+                raise ContractError(f"{who} returned two gradients for {name!r}, one of them as {own!r}")
             if name not in self._frozen:
                 dtype = self.parameters[name].dtype
+                found = None if gradient is None else as_array(f"the gradient of {own}", gradient, dtype)
                 self.gradients[name] = (
-                    None if gradient is None else as_array(f"the gradient of {name}", gradient, dtype)
+                    None if found is None else np.asarray(self._names.to_expected(own, found), order="C")
                 )
 
 

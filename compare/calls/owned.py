@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 import types
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -64,11 +65,19 @@ class Owned:
         self._side = side
         self._told = told
         self._number = "total" if penalty else "data"
+        self._asks = _asks_for_closure(side)
+        self._given: list[tuple[Any, float]] = []  # the step's micro-batches, for a side that evaluates them anew
 
     def zero_grad(self) -> None:
+        self._given.clear()
         self._side.zero_grad()
 
     def accumulate(self, micro_batch: Any, weight: float) -> dict[str, Any] | None:
+        if self._asks:
+            self._given.append((micro_batch, weight))
+        return self._accumulated(micro_batch, weight)
+
+    def _accumulated(self, micro_batch: Any, weight: float) -> dict[str, Any] | None:
         (x, y), watch = micro_batch, Watch(self._told)
         many = isinstance(x, tuple)
         given = (
@@ -88,7 +97,7 @@ class Owned:
 
     def step(self) -> None:
         before = {name: value.shape for name, value in self.parameters.items()}
-        self._side.step()
+        self._side.step(*([self._evaluated] if self._asks else []))
         after = self.parameters
         for name, shape in before.items():
             if name not in after:
@@ -97,6 +106,22 @@ class Owned:
                 raise ContractError(
                     f"the side's parameter {name!r} has shape {after[name].shape} after step(), and {shape} before"
                 )
+
+    def _evaluated(self) -> float:
+        """What a closure does: evaluate the step's micro-batches anew, from a zero gradient; their mean loss."""
+        self._side.zero_grad()
+        total = 0.0
+        for micro_batch, weight in self._given:
+            terms = self._accumulated(micro_batch, weight)
+            if terms is None:
+                raise ContractError("accumulate returned no loss, which the closure that step takes has to return")
+            total += weight * terms.get("total", terms.get("data", 0.0) + terms.get("penalty", 0.0))
+        return total
+
+    @property
+    def needs_closure(self) -> bool:
+        """Whether the side's own step takes a closure, or its optimizer does."""
+        return self._asks or bool(getattr(self._side, "needs_closure", False))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -112,6 +137,16 @@ class Owned:
         except Exception as error:
             raise ContractError(f"the side's {name} raised {type(error).__name__}: {error}") from error
         return _normal(name, value) if name in _SHOWN and value is not None else value
+
+
+def _asks_for_closure(side: Any) -> bool:
+    """Whether ``step`` takes an argument without default."""
+    try:
+        parameters = inspect.signature(side.step).parameters.values()
+    except (TypeError, ValueError):  # built in another language: it says nothing about itself
+        return False
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any(one.default is inspect.Parameter.empty and one.kind in kinds for one in parameters)
 
 
 def _normal(name: str, value: Any) -> Any:

@@ -16,6 +16,7 @@ from compare.output import (
     annotations_option,
     check_annotations,
     check_writable,
+    keeping_histories,
     report_options,
     say,
     show_errors,
@@ -97,7 +98,7 @@ def _check(
 
             session = Session(Defaults(dtype, steps, tolerance, seed))
             session.effective.add("seed")  # the checks' own random numbers start from it in any case
-            with threads(count):
+            with threads(count), keeping_histories(reports):
                 found, left_out = run(checks, session, fail_fast=fail_fast)
     except InputError as error:
         raise Refused(str(error)) from error

@@ -12,6 +12,7 @@ import numpy as np
 from compare.checkpoint import Checkpoint
 from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.feeds import Arrays
+from compare.side import needs_closure
 
 __all__ = ["at_other_weights", "backward_at"]
 
@@ -74,7 +75,7 @@ def _moved_in_backward(evidence: Evidence) -> Iterator[Hypothesis]:
     A layer's update follows from its gradient, which follows from the updated layers after it. So the moved weights
     are found by going round until they stay.
     """
-    if evidence.phase not in ("backward", "deposit", "accumulated"):
+    if evidence.phase not in ("backward", "deposit", "accumulated") or needs_closure(evidence.another_reference()):
         return
     facts = evidence.step
     index = evidence.checkpoint.micro_batch or 1
@@ -99,6 +100,8 @@ def _moved_in_the_loop(evidence: Evidence) -> Iterator[Hypothesis]:
     facts = evidence.step
     for cleared in (False, True):
         side = evidence.another_reference()
+        if needs_closure(side):  # gradients do not make a step of it
+            return
         side.load_state(facts.state)
         held: Arrays = {}
         predicted: Predicted = {}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -66,14 +65,14 @@ def sides(surface: Surface, recipe: Recipe) -> tuple[Callable[[], Any], Callable
         module = surface.make(manual.models).to(np.float64)
         module.load_state_dict({"point": start.copy()})
         optimizer = recipe.make_optimizer(manual, module.parameters())
-        return _ManualDescent(module, optimizer, _Height(), recipe.make_scheduler(manual, optimizer))
+        return manual.training.Side(module, optimizer, _Height(), recipe.make_scheduler(manual, optimizer))
 
     def expected() -> Any:
         module = surface.make(torch_ref.models).double()
         module.load_state_dict({"point": torch.from_numpy(start)})
         optimizer = recipe.make_optimizer(torch, module.parameters())
         scheduler = recipe.make_scheduler(torch, optimizer)
-        return _TorchDescent(module, optimizer, _height, scheduler, denominator=lambda output, target: 1.0)
+        return torch_ref.training.Side(module, optimizer, _height, scheduler, denominator=lambda output, target: 1.0)
 
     return actual, expected
 
@@ -90,38 +89,3 @@ class _Height(manual.nn.Module):
 
 def _height(output: torch.Tensor, target: Any) -> torch.Tensor:
     return output
-
-
-class _Evaluating:
-    """A side whose optimizer may evaluate the surface anew within a step, as LBFGS asks."""
-
-    optimizer: Any
-    zero_grad: Callable[[], None]
-    _given: tuple[Any, float]
-
-    def accumulate(self, micro_batch: tuple[Any, Any], weight: float) -> dict[str, float]:
-        self._given = micro_batch, weight
-        found: dict[str, float] = super().accumulate(micro_batch, weight)  # type: ignore[misc]
-        return found
-
-    def update(self, closure: Callable[[], Any] | None = None) -> None:
-        if closure is None and _asks_for_closure(type(self.optimizer)):
-            closure = self._evaluated
-        super().update(closure)  # type: ignore[misc]
-
-    def _evaluated(self) -> float:
-        self.zero_grad()
-        return self.accumulate(*self._given)["total"]
-
-
-def _asks_for_closure(optimizer: Any) -> bool:
-    closure = inspect.signature(getattr(optimizer.step, "__wrapped__", optimizer.step)).parameters["closure"]
-    return closure.default is inspect.Parameter.empty
-
-
-class _ManualDescent(_Evaluating, manual.training.Side):
-    pass
-
-
-class _TorchDescent(_Evaluating, torch_ref.training.Side):
-    pass

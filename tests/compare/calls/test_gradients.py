@@ -348,3 +348,58 @@ def test_a_tolerance_of_ones_own_judges():
     report = compare.gradients(by_hand, square, INPUTS, tolerance=Fixed("float64"))
     assert (report.outcome, report.verdict.tolerance) == ("equivalent", "fixed")
     assert compare.gradients(by_hand, square, INPUTS).verdict.tolerance == "measured"
+
+
+# -- what the design says of the call --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("wrt", [None, ["w"], "x"])
+def test_tensors_have_the_inputs_dtypes_and_require_gradients_for_wrt(wrt):
+    seen = {}
+
+    def spy(x, w, n):
+        seen.update({name: (t.dtype, t.requires_grad) for name, t in {"x": x, "w": w, "n": n}.items()})
+        return square(x, w)
+
+    inputs = {"x": np.float32(X), "w": np.float32(W), "n": np.arange(3, dtype=np.int16)}
+    report = compare.gradients(lambda x, w, n: by_hand(x, w), spy, inputs, wrt=wrt)
+    assert report.outcome == "equivalent", report
+    asked = {"x", "w"} if wrt is None else set(wrt)
+    # the last run is that in float64
+    assert {name for name, (_, requires) in seen.items() if requires} == asked
+    assert seen["n"] == (torch.int16, False)
+
+
+def doubling(*names):
+    """A function in PyTorch that doubles inputs in place."""
+
+    def doubled(x, w, n):
+        loss = square(x, w)
+        with torch.no_grad():
+            for name, tensor in {"x": x, "w": w, "n": n}.items():
+                if name in names:
+                    tensor.mul_(2)
+        return loss
+
+    return doubled
+
+
+@pytest.mark.parametrize("name", ["n", "w"])
+def test_a_reference_that_changes_its_inputs_is_told(name):
+    given = {**INPUTS, "n": np.arange(1, 4)}
+    before = {key: value.copy() for key, value in given.items()}
+    report = compare.gradients(lambda x, w, n: by_hand(x, w), doubling(name), given)
+    said = f"doubled changes its input '{name}' in place; work on a copy"
+    assert said in report.coverage.notes
+    assert report.outcome != "equivalent"
+    assert all(np.array_equal(given[key], value) for key, value in before.items())
+
+
+def test_a_report_has_what_the_design_names():
+    report = compare.gradients(returning(w=lambda g: -g), square, INPUTS)
+    assert report.outcome == "diverged"
+    best = report.causes[0]
+    assert (best.cause, bool(best.explanation), best.residual < 1e-9) == ("sign", True, True)
+    assert report.first_divergence.checkpoint.name == "w"
+    assert report.coverage.phases["accumulated"].names == {"x", "w"}
+    assert "<table>" in report._repr_html_()

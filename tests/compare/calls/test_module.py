@@ -221,7 +221,10 @@ def test_the_incoming_gradient_is_hostile(shape):
     assert (drawn.shape, drawn.dtype) == (shape, np.float32)
     if drawn.size > 4:
         assert drawn.min() < 0 < drawn.max()
-        assert np.abs(drawn).max() > 10 * np.abs(drawn).min()
+        drawn = hostile((40, 30), np.float32, np.random.default_rng(0))
+        sizes = np.abs(drawn[drawn != 0])
+        assert 0.05 < np.mean(drawn == 0) < 0.15
+        assert sizes.max() > 1e4 * sizes.min()
 
 
 def test_another_seed_draws_another_incoming_gradient():
@@ -339,7 +342,7 @@ MISUSE = {
     "gradients for more inputs": (backward_returning(lambda g, x, p: ((x, None), {})), "the backward of <lambda> returned 2 input gradients for 1 inputs; use None for none"),
     "a parameter's name misspelt": (
         backward_returning(lambda g, x, p: (x, {"wieght": g.T @ x})),
-        "the backward of <lambda> returned a gradient for 'wieght', which is no parameter; did you mean 'weight'?",
+        "the backward of <lambda> returned a gradient for 'wieght', which is no parameter; nearest: 'weight'; if they are the same, names={'wieght': 'weight'}",
     ),
     "a changed incoming gradient": (spoiling, "spoiling changes the incoming gradient in place; work on a copy"),
 }  # fmt: skip
@@ -420,3 +423,87 @@ def test_arguments_that_cannot_be_used_are_refused(arguments, message):
     with pytest.raises(InputError) as caught:
         compare.module(*arguments)
     assert str(caught.value) == message
+
+
+# -- autograd functions --------------------------------------------------------------------------------------------------
+
+
+class ScaledParts(torch.autograd.Function):
+    """Two inputs, a number and a word; a saved constant; two outputs."""
+
+    wrong = False
+
+    @classmethod
+    def forward(cls, ctx, x, y, power, kind, weight):
+        ctx.save_for_backward(x, y, weight)
+        ctx.power = power
+        return (x * weight) ** power, torch.cat((x, y), 1) if kind == "together" else y
+
+    @classmethod
+    def backward(cls, ctx, first, second):
+        x, y, weight = ctx.saved_tensors
+        slope = ctx.power * (x * weight) ** (ctx.power - 1) * first
+        cut = y.shape[1] if cls.wrong else x.shape[1]
+        return slope * weight + second[:, :cut], second[:, cut:], None, None, (slope * x).sum(0)
+
+
+class Parts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.weight = nn.Parameter(torch.linspace(0.5, 1.5, 3, dtype=torch.float64))
+
+    def forward(self, x, y, power, kind):
+        return (x * self.weight) ** power, torch.cat((x, y), 1)
+
+
+def test_a_function_of_several_inputs_and_outputs_and_constants():
+    y = generator.standard_normal((5, 3))
+    report = compare.module(ScaledParts, Parts(), X, y, 3, "together")
+    assert report.outcome == "equivalent", report
+    assert report.coverage.phases["forward"].names == {"(model) (output.0)", "(model) (output.1)"}
+    wrong = type(
+        "Wrong",
+        (ScaledParts,),
+        {
+            "backward": classmethod(
+                lambda cls, ctx, a, b: (
+                    *ScaledParts.backward(ctx, a, 2 * b)[:2],
+                    None,
+                    None,
+                    ScaledParts.backward(ctx, a, b)[4],
+                )
+            )
+        },
+    )
+    first = compare.module(wrong, Parts(), X, y, 3, "together").first_divergence
+    assert (first.checkpoint.phase, first.culprit) == ("backward", "Wrong")
+
+
+def test_the_incoming_gradient_of_a_function_is_not_contiguous():
+    seen = []
+
+    class Spy(LinearFunction):
+        @classmethod
+        def backward(cls, ctx, incoming):
+            seen.append(incoming.is_contiguous())
+            return super().backward(ctx, incoming)
+
+    def spy(inputs, parameters):
+        output, backward = linear(inputs, parameters)
+        return output, lambda g: (seen.append(g.flags.c_contiguous), backward(g))[1]
+
+    for layer in (Spy, spy):
+        assert compare.module(layer, LINEAR, X).outcome == "equivalent"
+    assert not any(seen)
+
+
+SPOILING = {
+    "an input": {"forward": classmethod(lambda cls, ctx, x, w, b: LinearFunction.forward(ctx, x.clone(), w, b) + 0 * x.mul_(2).sum())},
+    "the incoming gradient": {"backward": classmethod(lambda cls, ctx, g: (*LinearFunction.backward(ctx, g.clone()), g.mul_(2))[:3])},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", SPOILING)
+def test_a_function_that_works_in_place_is_told(what):
+    report = compare.module(type("Spoiler", (LinearFunction,), SPOILING[what]), LINEAR, X)
+    assert (report.outcome, report.reason) == ("error", f"Spoiler changes {what} in place; work on a copy")
