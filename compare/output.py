@@ -121,9 +121,10 @@ def check_writable(*places: str | None, **paths: str | None) -> None:
     """
     named = {name: path for name, path in paths.items() if path is not None}
     for name in named:
-        missing = [package for package in _NEEDED.get(name, ()) if find_spec(package) is None]
+        missing = [package for package in _NEEDED.get(name.removeprefix("gradlock-"), ()) if find_spec(package) is None]
         if missing:
-            raise Refused(f"--{name} needs {' and '.join(missing)}: pip install 'gradlock[{name}]'")
+            extra = name.removeprefix("gradlock-")
+            raise Refused(f"--{name} needs {' and '.join(missing)}: pip install 'gradlock[{extra}]'")
     given = [path for path in places if path is not None] + list(named.values())
     places_of = [path if path == "-" else os.path.realpath(path) for path in named.values()]
     for place in dict.fromkeys(places_of):
