@@ -11,6 +11,7 @@ from torch import Tensor
 
 from compare.batches import InputError
 from compare.calls.arrays import ContractError, Watch, admit, as_array, called, describe, hint, listed, narrowest
+from compare.calls.call import Call
 from compare.calls.running import checked_seed, checked_tolerance, verdict_of
 from compare.calls.sides import Given, Reference, as_tensor
 from compare.report.report import Report
@@ -106,7 +107,18 @@ def gradients(
             verdict.reason = f"{called(manual_fn)} returned no gradient, so none was compared"
         else:
             _reconsider(verdict, expected, values, names, seed)
-    return Report(verdict, f"gradients of {called(manual_fn)} against {called(torch_fn)}")
+    call = Call(
+        "gradients",
+        {
+            "manual_fn": manual_fn,
+            "torch_fn": torch_fn,
+            "inputs": dict(zip(names, values, strict=True)),
+            "wrt": None if wrt is None else asked,
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+    )
+    return Report(verdict, f"gradients of {called(manual_fn)} against {called(torch_fn)}", call)
 
 
 # -- the inputs --------------------------------------------------------------------------------------------------------

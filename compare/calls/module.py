@@ -11,6 +11,7 @@ from torch import nn
 
 from compare.batches import InputError
 from compare.calls.arrays import admit, called, describe, listed, map_tree, narrowest, tree_leaves
+from compare.calls.call import Call
 from compare.calls.layers import FunctionClass, ManualFunction, ManualModule, TorchModule, copied
 from compare.calls.running import checked_seed, checked_tolerance, dtype_hint, verdict_of
 from compare.report.report import Report
@@ -102,7 +103,17 @@ def module(
         if missing:
             verdict.reason = f"the backward of {called(manual_fn)} returned no gradient for {listed(missing)}"
     home = "torch.nn." if type(torch_module).__module__.startswith("torch.nn.") else ""
-    return Report(verdict, f"{called(manual_fn)} against {home}{called(torch_module)}")
+    call = Call(
+        "module",
+        {
+            "manual_fn": manual_fn,
+            "torch_module": prototype,
+            "inputs": given,
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+    )
+    return Report(verdict, f"{called(manual_fn)} against {home}{called(torch_module)}", call)
 
 
 def _admitted(what: str, value: Any) -> Any:

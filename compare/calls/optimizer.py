@@ -15,6 +15,7 @@ import manual.optim
 import torch_ref.training
 from compare.batches import InputError
 from compare.calls.arrays import ContractError, Watch, as_array, called, describe
+from compare.calls.call import Call
 from compare.calls.running import checked_seed, checked_tolerance, verdict_of
 from compare.report.report import Report
 from compare.tolerance import Tolerance
@@ -128,7 +129,21 @@ def optimizer(
             coverage.notes.append(
                 f"{called(update)} has no keyword lr, so the learning rate was not changed on the way"
             )
-    return Report(verdict, f"{called(update)} against torch.optim.{called(torch_optimizer)}")
+    call = Call(
+        "optimizer",
+        {
+            "update": update,
+            "torch_optimizer": torch_optimizer,
+            "options": options,
+            "steps": steps,
+            "rate_factor": rate_factor,
+            "shapes": dict(shapes),
+            "dtype": str(dtype),
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+    )
+    return Report(verdict, f"{called(update)} against torch.optim.{called(torch_optimizer)}", call)
 
 
 def _checked(

@@ -14,6 +14,7 @@ from torch import nn
 import torch_ref
 from compare.batches import InputError, MicroBatch, check_batches, cut
 from compare.calls.arrays import admit, called, describe, hint, listed, narrowest
+from compare.calls.call import Call
 from compare.calls.owned import Owned, captured, is_factory, repeatable
 from compare.calls.running import checked_seed, checked_sync, checked_tolerance, dtype_hint, verdict_of
 from compare.culprit import MODEL
@@ -74,6 +75,7 @@ def training(
     admitted = _admitted(batches)
     told: dict[str, None] = {}
     notes: list[str] = []
+    repeated = True
     make_expected = _with_copies(_reference(reference, seed))
     twin = _tried(make_expected)
 
@@ -88,7 +90,7 @@ def training(
         )
     else:
         make_actual = repeatable(side, own, notes, needs_copies=sync == "module")
-        one = own(side)
+        one, repeated = own(side), not notes
     notes += _about_parameters(one, twin) if one is not None and twin is not None else []
     steps = _steps(admitted, micro_batches, twin, make_expected, notes)
     parameters = [] if twin is None else list(twin.parameters.values())
@@ -108,7 +110,20 @@ def training(
     if verdict.outcome is Outcome.ERROR:
         verdict.reason += "".join(f"; {note}" for note in notes if "has shape" in note)
     module = getattr(twin, "module", twin)
-    return Report(verdict, f"training of {called(side)} against {called(module)}")
+    call = Call(
+        "training",
+        {
+            "side": side,
+            "reference": reference,
+            "batches": admitted,
+            "micro_batches": micro_batches,
+            "sync": sync,
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+        once="" if repeated else "the side could not be copied and has been trained; hand in a factory of it",
+    )
+    return Report(verdict, f"training of {called(side)} against {called(module)}", call)
 
 
 def _tried(make: Callable[[], Any]) -> Any:
