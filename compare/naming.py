@@ -18,11 +18,12 @@ import numpy as np
 
 from compare.batches import InputError
 
-__all__ = ["NameMap", "name_map", "nearest", "order_of_axes"]
+__all__ = ["NameMap", "Names", "name_map", "nearest", "order_of_axes"]
 
 T = TypeVar("T")
 Axes = tuple[int, ...] | None
 Names = Mapping[str, Any] | Callable[[str], Any] | None
+"""What a user says with ``names=``."""
 
 _CANDIDATES = 3
 _ALIKE = 0.6  # the least similarity of names, from 0 to 1, that is worth a mention
@@ -100,12 +101,13 @@ class NameMap:
         self._function, self._exact, self._patterns = _rules(names)
         self._shapes = {"actual": dict(actual), "expected": dict(expected)}
         self._back: dict[str, str] = {}
+        self._met: set[str] = set()  # entries of the map that have named something
         self.renames: dict[str, str] = {}
         self.axes: dict[str, tuple[int, ...]] = {}
         self.only_actual: list[str] = []
         self._check_exact(set(expected).union(later), later)
         for name, shape in actual.items():
-            target, axes = self._resolve(name)
+            target, axes = self._meet(name)
             if axes is not None:
                 _check_axes(name, axes, shape)
                 self.axes[name] = axes
@@ -127,6 +129,10 @@ class NameMap:
         if actual in self.renames:
             return self.renames[actual]
         return self._resolve(actual)[0]
+
+    def met(self, actual: str) -> str:
+        """The same of a name that the actual side shows: its entry of the map is of use (:meth:`unused`)."""
+        return self._meet(actual)[0]
 
     def actual_name(self, expected: str) -> str:
         """What the actual side calls it; its own name where nothing else is known."""
@@ -166,7 +172,7 @@ class NameMap:
         """
         found: dict[str, T] = {}
         for name, value in values.items():
-            target = self.expected_name(name)
+            target, _ = self._meet(name)
             if target in found:
                 other = next(one for one in values if one != name and self.expected_name(one) == target)
                 raise _clash(other, name, target)
@@ -197,20 +203,33 @@ class NameMap:
         turned = f"shape {theirs[best]} is {shape} with the axes in another order"
         return f"{said}; {turned}, names={{{ours!r}: ({other!r}, {axes})}}"
 
-    def layouts(self) -> list[str]:
-        """What is matched but has its axes in another order, in sentences."""
-        found = []
-        for name, target in self.renames.items():
-            mine, theirs = self._shapes["actual"].get(name), self._shapes["expected"].get(target)
-            axes = None if name in self.axes else order_of_axes(mine, theirs)
-            if axes is not None:
-                found.append(
-                    f"{name!r} has shape {mine} and PyTorch's {target!r} {theirs}: if that is another order of axes, "
-                    f"say names={{{name!r}: ({target!r}, {axes})}}"
-                )
-        return found
+    def another_layout(self, actual: str) -> str:
+        """What to write if a matched name has its axes in another order, as far as the shapes tell; else nothing."""
+        target = self.renames.get(actual, "")
+        mine, theirs = self._shapes["actual"].get(actual), self._shapes["expected"].get(target)
+        axes = None if actual in self.axes else order_of_axes(mine, theirs)
+        if axes is None:
+            return ""
+        return f"if that is another order of axes, say names={{{actual!r}: ({target!r}, {axes})}}"
+
+    def unused(self) -> list[str]:
+        """Which entries of the map name nothing that the actual side has shown, in sentences."""
+        entries = {**self._exact, **self._patterns}
+        return [
+            f"names maps {key!r} to {target!r}, but the actual side shows no {key!r}"
+            for key, (target, _) in entries.items()
+            if key not in self._met
+        ]
 
     # -- the rules -------------------------------------------------------------------------------------------------
+
+    def _meet(self, name: str) -> tuple[str, Axes]:
+        """What a name that the actual side has stands for."""
+        if name in self._exact:
+            self._met.add(name)
+        else:
+            self._met.update(pattern for pattern in self._patterns if _filling(pattern, name))
+        return self._resolve(name)
 
     def _resolve(self, name: str) -> tuple[str, Axes]:
         if self._function is not None:
@@ -245,7 +264,7 @@ class NameMap:
                 raise InputError(
                     f"names maps {name!r} to {target!r}, which the expected side does not have; nearest: {_some(tip)}"
                 )
-            if name not in mine and target not in seen_later:
+            if name not in mine and target not in seen_later:  # what shows later cannot be missed yet
                 tip = nearest(name, None, mine) or list(mine)
                 raise InputError(
                     f"names maps {name!r} to {target!r}, but the actual side has no {name!r}; nearest: {_some(tip)}"

@@ -105,9 +105,7 @@ class Report:
 
     def shrink(self, *args: Any, **options: Any) -> Any:
         """Make the case small while the same divergence remains: see :func:`compare.shrinking.shrink_report`."""
-        from compare.shrinking import shrink_report
-
-        return shrink_report(self, *args, **options)
+        return import_module("compare.shrinking").shrink_report(self, *args, **options)
 
     # -- as data and as text -----------------------------------------------------------------------------------------
 

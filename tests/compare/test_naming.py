@@ -88,9 +88,22 @@ def test_a_name_without_counterpart_has_its_nearest_candidates(actual, expected,
 
 
 def test_a_matched_name_with_its_axes_in_another_order_is_told():
-    said = "'W1' has shape (4, 3) and PyTorch's 'hidden.weight' (3, 4): if that is another order of axes, say names="
-    assert name_map({"W1": "hidden.weight"}, MINE, THEIRS).layouts() == [said + "{'W1': ('hidden.weight', (1, 0))}"]
-    assert name_map({"W1": ("hidden.weight", (1, 0))}, MINE, THEIRS).layouts() == []
+    said = "if that is another order of axes, say names={'W1': ('hidden.weight', (1, 0))}"
+    assert name_map({"W1": "hidden.weight"}, MINE, THEIRS).another_layout("W1") == said
+    assert name_map({"W1": ("hidden.weight", (1, 0))}, MINE, THEIRS).another_layout("W1") == ""
+    assert name_map({"W1": "hidden.weight"}, MINE, THEIRS).another_layout("b1") == ""
+
+
+def test_entries_that_name_nothing_are_told():
+    found = name_map({"m": "exp_avg", "layer*": "layers.*"}, [], [], later=["exp_avg", "layers.0"])
+    said = [
+        "names maps 'm' to 'exp_avg', but the actual side shows no 'm'",
+        "names maps 'layer*' to 'layers.*', but the actual side shows no 'layer*'",
+    ]
+    assert found.unused() == said
+    found.renamed({"m": 0})
+    assert found.met("layer0") == "layers.0"
+    assert found.unused() == []
 
 
 @pytest.mark.parametrize(
