@@ -16,8 +16,10 @@ import click
 
 from compare import __version__
 from compare.commands.conformance import conformance
+from compare.commands.diff import diff
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
+from compare.commands.record import record
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
@@ -110,7 +112,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (conformance, faults, fuzz, gallery):
+for command in (conformance, diff, faults, fuzz, gallery, record):
     cli.add_command(command)
 
 

@@ -107,6 +107,8 @@ class Reader:
         Whether its writer came to its end; ``None`` until :meth:`steps` has been read through.
     end : tuple of (step, moment) or None
         The last moment that has been read.
+    length : int
+        How many values of that moment.
 
     Raises
     ------
@@ -135,6 +137,7 @@ class Reader:
             raise InputError(f"{self.path} is no trace: {INDEX} is missing")
         self.finished: bool | None = None
         self.end: tuple[int, Moment] | None = None
+        self.length = 0
         manifest = self._manifest()
         if manifest.get("format") != FORMAT:
             raise InputError(f"{self.path / MANIFEST}: its format is {_short(manifest.get('format'))}, not {FORMAT!r}")
@@ -196,6 +199,7 @@ class Reader:
                 step = step or Step(key.checkpoint.step)
                 self._put(step, key.checkpoint, key.noise, stored, where)
                 self.end = step.number, step.last
+                self.length = len(step.moments[step.last])
         if step is not None:
             step.cut = not self.finished
             yield self._done(step, weights)

@@ -17,7 +17,7 @@ from compare.tracing.reader import Entry, Moment, Reader, Step, place_text
 from compare.verdict import Outcome, Verdict
 from compare.walker import Walker
 
-__all__ = ["compare_traces"]
+__all__ = ["compare_traces", "end_of"]
 
 _BYTES = 16 << 20  # of each side that are looked at together
 _ONCE = tuple(phase for phase in PHASES if phase not in PER_MICRO_BATCH and phase != "init")
@@ -234,10 +234,7 @@ def compare_traces(actual: Reader, expected: Reader, tolerance: Any, names: Any 
     walker = _TraceWalker(tolerance, _names_of(actual, expected, names))
     alone: dict[str, list[int]] = {"actual": [], "expected": []}
     walked = 0
-    last: list[Step | None] = [None, None]
     for mine, theirs in _matched(actual.steps(), expected.steps()):
-        for at, step in enumerate((mine, theirs)):
-            last[at] = step or last[at]
         if mine is not None and theirs is not None:
             walker.pair(mine, theirs)
             walked += bool(theirs.number)
@@ -257,37 +254,33 @@ def compare_traces(actual: Reader, expected: Reader, tolerance: Any, names: Any 
     coverage.notes += _hints(walker.names)
     if actual.dtype != expected.dtype:
         coverage.notes.append(f"the actual run is {actual.dtype}, the expected one {expected.dtype}")
-    _end(verdict, actual, expected, last)
+    _end(verdict, actual, expected)
     return verdict
 
 
-def _end(verdict: Verdict, actual: Reader, expected: Reader, last: list[Step | None]) -> None:
-    """Say where a trace ends before the other one does; what was not compared is not equivalent."""
-    ends = {
-        side: f"{side} {'ends' if trace.finished else 'is not finished: it ends'} after {place_text(*trace.end)}"
-        if trace.end
-        else f"{side} is empty"
-        for side, trace in (("actual", actual), ("expected", expected))
-    }
-    unfinished = [side for side, trace in (("actual", actual), ("expected", expected)) if not trace.finished]
-    if not unfinished:
+def end_of(actual: Reader, expected: Reader) -> tuple[str, bool]:
+    """Where the traces end, in words where that is worth a word, and whether they end at the same place."""
+    sides = {"actual": actual, "expected": expected}
+    texts = {}
+    for side, trace in sides.items():
+        verb = "ends" if trace.finished else "is not finished: it ends"
+        texts[side] = f"{side} {verb} after {place_text(*trace.end)}" if trace.end else f"{side} is empty"
+    if actual.finished and expected.finished:
         together = (actual.end or (0,))[0] == (expected.end or (0,))[0]
-        shown = [f"{ends['actual']}, {ends['expected']}"]
-    else:
-        together = actual.end == expected.end and _length(last[0]) == _length(last[1])
-        shown = [ends[side] for side in unfinished] if len(unfinished) == 1 else list(ends.values())
-        if len(unfinished) == 1 and not together:
-            other = "expected" if unfinished == ["actual"] else "actual"
-            shown.append(ends[other])
-    if unfinished or not together:
-        verdict.coverage.notes.append("; ".join(shown))
+        return "" if together else "; ".join(texts.values()), together
+    together = actual.end == expected.end and actual.length == expected.length
+    shown = [text for side, text in texts.items() if not (together and sides[side].finished)]
+    return "; ".join(shown), together
+
+
+def _end(verdict: Verdict, actual: Reader, expected: Reader) -> None:
+    """Say where a trace ends before the other one does; what was not compared is not equivalent."""
+    ends, together = end_of(actual, expected)
+    if ends:
+        verdict.coverage.notes.append(ends)
     if not together and verdict.outcome is Outcome.EQUIVALENT:
         verdict.outcome = Outcome.ABSTAINED
-        verdict.reason = f"all agrees as far as both go, and no further: {'; '.join(shown)}"
-
-
-def _length(step: Step | None) -> int:
-    return 0 if step is None else len(step.moments[step.last])
+        verdict.reason = f"all agrees as far as both go, and no further: {ends}"
 
 
 def _matched(mine: Iterator[Step], theirs: Iterator[Step]) -> Iterator[tuple[Step | None, Step | None]]:
@@ -335,7 +328,8 @@ def _hints(names: NameMap) -> list[str]:
         for name in left[:_HINTS]:
             hint = names.hint(side, name)
             found.append(f"{name!r} is on the {side} side only{f'; {hint}' if hint else ''}")
-    return found + names.layouts()[:_HINTS]
+    layouts = [f"{name!r}: {tip}" for name in names.renames if (tip := names.another_layout(name))]
+    return found + layouts[:_HINTS] + names.unused()[:_HINTS]
 
 
 def _note_uneven(walker: _TraceWalker) -> None:
