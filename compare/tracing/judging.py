@@ -65,6 +65,7 @@ class Recorded:
         self._fixed: dict[str, Fixed] = {}
         self._here: dict[Key, tuple[Entry, str]] = {}
         self._floor: tuple[Checkpoint, Floor] | None = None
+        self._digits: dict[str, float] = {}
 
     @property
     def name(self) -> str:
@@ -103,6 +104,10 @@ class Recorded:
         """On how many decimal digits any honest computation of a checkpoint can be expected to agree."""
         return self._floor[1].digits() if self._floor is not None and self._floor[0] == checkpoint else None
 
+    def digits_by_phase(self) -> dict[str, float]:
+        """The same for each phase: the fewest of any tensor in it."""
+        return dict(self._digits)
+
     def _floor_of(self, checkpoint: Checkpoint, entry: Entry, dtype: str, scale: float) -> Floor:
         assert entry.noise is not None
         flat = np.array(load(entry.noise))
@@ -115,6 +120,8 @@ class Recorded:
         axes = tuple((part, np.zeros_like(part)) for part in np.split(flat, ends))
         floor = Floor(eps, scale, axes, 0.5)
         self._floor = checkpoint, floor
+        if scale:
+            self._digits[checkpoint.phase] = min(self._digits.get(checkpoint.phase, np.inf), floor.digits())
         return floor
 
 
