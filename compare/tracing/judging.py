@@ -20,7 +20,7 @@ from compare.tracing.tensors import load
 __all__ = ["EPS", "Recorded"]
 
 EPS = {"F64": 2.0**-52, "F32": 2.0**-23, "F16": 2.0**-10, "BF16": 2.0**-7}
-_HALF = 8  # units in the last place of the scale, for what is stored in half precision; twice that behind the loss
+_HALF = 4  # units in the last place of the scale, for what is stored in half precision; twice that behind the loss
 _BEHIND = {
     "backward": 2,
     "deposit": 2,

@@ -44,8 +44,6 @@ class _Shown:
                 self.activation_gradients[key] = _in_brief(value)
             elif phase in ("init", "parameter"):
                 self.parameters[key[0]] = np.max(np.abs(value), initial=0) if value.dtype.kind == "f" else value[:0]
-            elif phase in ("deposit", "accumulated"):
-                self.gradients[key[0]] = True
             elif phase == "schedule":
                 self.learning_rate = [*(self.learning_rate or []), float(value.reshape(-1)[0]) if value.size else 0.0]
 
@@ -121,6 +119,8 @@ class _TraceWalker(Walker):
             mine = {key: entry for key, entry in mine.items() if key in theirs}
         if phase == "forward":
             self.expected.activations = dict.fromkeys(theirs)
+        elif phase in ("deposit", "accumulated"):  # what has a gradient must be compared for a verdict
+            self.expected.gradients.update(dict.fromkeys((name for name, _, _ in theirs), True))
         if not mine or not theirs:
             self.compare(number, index, phase, mine or None, theirs or None)
             return
