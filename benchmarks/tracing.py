@@ -54,11 +54,13 @@ def _write(folder: str, gigabytes: float) -> None:
 
 
 def _child(task: str, places: list[str], gigabytes: float) -> dict[str, Any]:
-    import torch  # noqa: F401
-
     import compare
-    import compare.tracing.traces
-    import compare.tracing.writer  # noqa: F401
+    import compare.tracing.writer
+
+    if task == "compare":
+        import torch  # noqa: F401
+
+        import compare.tracing.traces
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()

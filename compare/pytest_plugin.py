@@ -41,6 +41,11 @@ class Equivalence:
         __tracebackhide__ = True
         return _demanded("training", args, options)
 
+    def traces(self, *args: Any, **options: Any) -> Report:
+        """Demand that a recorded trace is that of the reference: see :func:`compare.traces`."""
+        __tracebackhide__ = True
+        return _demanded("traces", args, options)
+
 
 def _demanded(call: str, args: tuple[Any, ...], options: dict[str, Any]) -> Report:
     __tracebackhide__ = True

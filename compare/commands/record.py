@@ -95,5 +95,6 @@ def record(
         raise Refused(str(error)) from error
     if not quiet:
         size = sum(entry.stat().st_size for entry in os.scandir(out))
-        say(f"{out}: {len(chosen.steps)} steps of {name} ({chosen.name}), {side} side, {size / 1e6:.1f} MB\n")
+        count = f"{len(chosen.steps)} step{'s' * (len(chosen.steps) > 1)}"
+        say(f"{out}: {count} of {name} ({chosen.name}), {side} side, {size / 1e6:.1f} MB\n")
     return 0

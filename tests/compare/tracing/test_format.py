@@ -102,7 +102,7 @@ def test_bfloat16_is_read_as_the_numbers_it_stands_for(tmp_path):
         np.testing.assert_array_equal(entry.array(), value.float().numpy())
 
 
-ADDED = dict(step=1, micro_batch=1, phase="forward", name="layer", array=np.ones(2))
+ADDED = {"step": 1, "micro_batch": 1, "phase": "forward", "name": "layer", "array": np.ones(2)}
 
 
 @pytest.mark.parametrize(
@@ -141,9 +141,13 @@ def test_where_no_trace_can_be_written(tmp_path):
 
 
 def test_leaving_by_an_exception_leaves_a_beginning(tmp_path):
-    with pytest.raises(ZeroDivisionError), compare.TraceWriter(tmp_path / "a") as trace:
-        trace.add(**ADDED)
-        1 / 0  # noqa: B018
+    def stopped():
+        with compare.TraceWriter(tmp_path / "a") as trace:
+            trace.add(**ADDED)
+            raise StopIteration
+
+    with pytest.raises(StopIteration):
+        stopped()
     reader = Reader(tmp_path / "a")
     assert [place_text(step.number, step.last) for step in reader.steps()] == ["step 1, micro-batch 1, forward"]
     assert reader.finished is False

@@ -60,19 +60,15 @@ def test_a_shorter_run(cut, outcome, said, tmp_path):
 
 def unfinished(folder, until):
     """A trace whose writer stops in step 2 after so many values."""
-
-    class Stopped(Exception):
-        pass
-
     count = 0
 
     def stop():
         nonlocal count
         count += 1
         if count == until:
-            raise Stopped
+            raise StopIteration
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StopIteration):
         write(folder, wait=stop)
     return folder
 
