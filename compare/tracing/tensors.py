@@ -21,7 +21,7 @@ from compare.batches import InputError
 
 __all__ = ["DTYPES", "MOST_HEADER", "Stored", "header_of", "load", "open_file", "read_header", "small_json"]
 
-DTYPES = {
+DTYPES: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
