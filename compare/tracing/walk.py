@@ -25,13 +25,20 @@ _EACH = tuple(phase for phase in PHASES if phase in PER_MICRO_BATCH)
 _HINTS = 5
 
 
+class _Scales(dict[str, np.ndarray]):
+    """The largest magnitude of each parameter; of one that has not been shown nothing is known."""
+
+    def __missing__(self, name: str) -> np.ndarray:
+        return np.zeros(())
+
+
 class _Shown:
     """What the walker and its data flow ask a side for: names in their order, and of a value no more than is needed."""
 
     def __init__(self) -> None:
         self.activations: dict[Key, None] = {}
         self.activation_gradients: dict[Key, np.ndarray] = {}
-        self.parameters: dict[str, np.ndarray] = {}
+        self.parameters: dict[str, np.ndarray] = _Scales()
         self.gradients: dict[str, Any] = {}
         self.learning_rate: list[float] | None = None
 
@@ -104,7 +111,9 @@ class _TraceWalker(Walker):
             self.moment(number, (None, phase), actual, expected)
         self._rates.add(tuple(self.expected.learning_rate or ()))
         each = [(None, expected.weights.get(index, np.nan)) for index in range(1, counts[1] + 1)]
-        self.steps.append(each)
+        self.steps.append(
+            each or [(None, np.nan)] * 2
+        )  # a trace that shows none says nothing about how many there were
 
     def moment(self, number: int, moment: Moment, actual: Step, expected: Step) -> None:
         """Compare one phase, so many bytes at a time."""
@@ -244,6 +253,7 @@ def compare_traces(actual: Reader, expected: Reader, tolerance: Any, names: Any 
             alone[side].append(step.number)
     _note_uneven(walker)
     verdict = walker.verdict(walked, walker.steps, None, None, expected.dtype)
+    verdict.sides = None  # nothing that could be looked at
     coverage = verdict.coverage
     for side, numbers in alone.items():
         if numbers:

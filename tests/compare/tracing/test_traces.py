@@ -167,6 +167,37 @@ def test_arguments_that_cannot_be_used(argument, said, tmp_path):
         compare.traces(tmp_path / "a", tmp_path / "a", **argument)
 
 
+@pytest.mark.parametrize("phase", ["update", "parameter", "slots", "clip", "buffer", "schedule"])
+def test_a_single_phase_is_enough(phase, tmp_path):
+    for folder, value in (("a", 1.5), ("e", 1.0)):
+        with compare.TraceWriter(tmp_path / folder, dtype="float64") as trace:
+            trace.add(1, None, phase, "layer.weight", np.array([value, 2.0]))
+    report = compare.traces(tmp_path / "a", tmp_path / "e")
+    assert report.first_divergence.where.startswith(f"step 1, {phase}, layer.weight")
+    assert compare.traces(tmp_path / "a", tmp_path / "a").outcome == "equivalent"
+
+
+def test_without_checksums_a_note_says_so(tmp_path):
+    for side in "ae":
+        trace = write(tmp_path / side)
+        manifest = (trace / "manifest.json").read_text().replace("crc32", "none")
+        (trace / "manifest.json").write_text(manifest)
+        lines = (trace / "index.txt").read_text().splitlines()
+        lines[0] = f"0 {len(manifest)} manifest.json"
+        (trace / "index.txt").write_text("".join(f"- {line.split(' ', 1)[1]}\n" for line in lines))
+    report = compare.traces(tmp_path / "a", tmp_path / "e")
+    assert report.outcome == "equivalent"
+    assert "the actual trace is not checksummed: a damaged number in it would not be noticed" in report.coverage.notes
+
+
+def test_what_is_not_finite_agrees_with_its_like(tmp_path):
+    small(tmp_path / "a", [np.float32([np.nan, np.inf, 1, 2])])
+    small(tmp_path / "e", [np.float32([np.nan, np.inf, 1, 2])])
+    small(tmp_path / "w", [np.float32([np.nan, -np.inf, 1, 2])])
+    assert compare.traces(tmp_path / "a", tmp_path / "e").outcome == "equivalent"
+    assert compare.traces(tmp_path / "w", tmp_path / "e").outcome == "diverged"
+
+
 # -- recorded experiments ----------------------------------------------------------------------------------------------
 
 
