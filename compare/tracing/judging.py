@@ -37,7 +37,7 @@ class _Half(Fixed):
     """The fixed table for tensors stored in half precision: float32's share would be larger than their own values."""
 
     def __init__(self, eps: float):
-        super().__init__(np.float32)
+        super().__init__("float32")
         self._eps = eps
         self._allowed = {
             phase: share if phase in ("init", "schedule") else _HALF * eps * _BEHIND.get(phase, 1)
@@ -55,21 +55,17 @@ class Recorded:
 
     Attributes
     ----------
-    measured : int
-        How many checkpoints were judged by a noise floor.
+    name : str
+        ``measured`` once a checkpoint was judged by a noise floor, ``fixed`` before.
     """
 
     def __init__(self, noise: bool = True):
-        self.measured = 0
+        self.name = "fixed"
         self._noise = noise
         self._fixed: dict[str, Fixed] = {}
         self._here: dict[Key, tuple[Entry, str]] = {}
         self._floor: tuple[Checkpoint, Floor] | None = None
         self._digits: dict[str, float] = {}
-
-    @property
-    def name(self) -> str:
-        return "measured" if self.measured else "fixed"
 
     def about(self, here: Mapping[Key, tuple[Entry, str]]) -> None:
         """Say what the next checkpoints are: the expected side's entry, and the less exact of the two dtypes."""
@@ -84,9 +80,9 @@ class Recorded:
             table = self._fixed.get(dtype)
             if table is None:
                 eps = EPS.get(dtype, EPS["F64"])
-                table = self._fixed[dtype] = _Half(eps) if eps > EPS["F32"] else Fixed(_WIDE.get(dtype, np.float64))
+                table = self._fixed[dtype] = _Half(eps) if eps > EPS["F32"] else Fixed(_WIDE.get(dtype, "float64"))
             return table.judge(checkpoint, pair, difference, behind, record)
-        self.measured += 1
+        self.name = "measured"
         actual, expected = (np.asarray(value) for value in pair)
         floor = self._floor_of(checkpoint, entry, dtype, float(difference.scale))
         gap = float(difference.max_abs)
@@ -125,4 +121,4 @@ class Recorded:
         return floor
 
 
-_WIDE = {"F64": np.float64, "F32": np.float32}
+_WIDE = {"F64": "float64", "F32": "float32"}

@@ -120,7 +120,7 @@ def _record_step(
             beside.accumulate(micro_batch, weight)
         for phase in _PER_MICRO_BATCH:
             shown = observed(side, phase, terms)
-            _write(trace, number, index, phase, shown, beside and beside.spread(phase, shown))
+            _write(trace, number, index, phase, shown, beside.spread(phase, shown) if beside else None)
     with beside.plainly() if beside else nullcontext():
         side.step()
     if giver is not None:
@@ -131,7 +131,7 @@ def _record_step(
     phases = ("clip",) if getattr(side, "total_norm", None) is not None or getattr(side, "clip", None) else ()
     for phase in (*phases, "slots", "update", "parameter", "buffer", "schedule"):
         shown = changes if phase == "update" else observed(side, phase)
-        _write(trace, number, None, phase, shown, beside and beside.spread(phase, shown))
+        _write(trace, number, None, phase, shown, beside.spread(phase, shown) if beside else None)
     return giver
 
 

@@ -263,7 +263,7 @@ def _look_into(verdict: Verdict, actual: Any, expected: Any, names: Names, steps
         return
     notes = list(verdict.coverage.notes)
     try:
-        kind = np.float64 if verdict.dtype == "float64" else np.float32
+        kind = "float64" if verdict.dtype == "float64" else "float32"
         diagnose(verdict, lambda: TraceSide(actual), lambda: TraceSide(expected), walked, tolerance=Fixed(kind))
     except InputError:  # a trace that cannot be walked as a side
         pass

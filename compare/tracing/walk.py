@@ -150,7 +150,7 @@ class _TraceWalker(Walker):
             count, parts = count + len(pairs), parts + 1
             del pairs
         alone = dict.fromkeys(key for key in theirs if key not in mine)
-        self.compare(number, index, phase, {k: None for k in mine if k not in theirs}, alone)  # type: ignore[dict-item]
+        self.compare(number, index, phase, {k: None for k in mine if k not in theirs}, alone)
         if phase == "deposit" and parts > 1:
             self._blame_deposits(before, count)
 

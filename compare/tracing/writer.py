@@ -153,7 +153,7 @@ class TraceWriter:
         self._files += 1
         described = [(key, code, shape, array.nbytes) for key, code, shape, array in self._waiting]
         blocks: list[Any] = [header_of(described, self._weights)]
-        blocks += [memoryview(array.reshape(-1)).cast("B") for *_, array in self._waiting if array.size]
+        blocks += [array.reshape(-1).view(np.uint8).data for *_, array in self._waiting if array.size]
         self._put(f"{self._files:06d}.safetensors", blocks)
         self._waiting.clear()
         self._weights.clear()

@@ -252,3 +252,27 @@ def test_noise_is_written_beside_what_it_is_of(recorded):
     entry = step.moments[1, "deposit"]["layers.0.weight", 0, ""]
     assert entry.noise.shape == (sum(entry.value.shape),)
     assert step.moments[None, "schedule"]["group 0", 0, ""].noise is None
+
+
+def test_a_mistake_is_named_under_other_names(recorded, tmp_path):
+    scenario, expected = recorded
+    record_side(planted(scenario.actual, FAULTS["mean-of-means"].plant, scenario.steps), scenario.steps, tmp_path / "a")
+    with compare.TraceWriter(tmp_path / "b", dtype="float64") as trace:
+        for step in Reader(tmp_path / "a").steps():
+            for index, weight in step.weights.items():
+                trace.weight(step.number, index, weight)
+            for (index, phase), entries in step.moments.items():
+                for (name, call, output), entry in entries.items():
+                    value, other = entry.array(), name.replace("layers.", "dense").replace(".weight", "_w")
+                    value = value.T if name.endswith(".weight") else value
+                    trace.add(step.number, index, phase, other, value, call=call, output=output)
+    names = {"dense*_w": ("layers.*.weight", (1, 0)), "dense*.bias": "layers.*.bias", "dense*": "layers.*"}
+    names = {
+        **names,
+        **{f"dense{i}_w": (f"layers.{i}.weight", (1, 0)) for i in (0, 2)},
+        **{f"dense{i}.bias": f"layers.{i}.bias" for i in (0, 2)},
+    }
+    del names["dense*_w"], names["dense*.bias"]
+    report = compare.traces(tmp_path / "b", expected, names=names)
+    assert report.first_divergence.culprit == "accumulation", report
+    assert report.causes[0].cause == "mean of means"
