@@ -127,6 +127,8 @@ class Reader:
     """
 
     def __init__(self, path: str | os.PathLike[str]):
+        if not isinstance(path, (str, os.PathLike)):
+            raise InputError(f"a trace is named by the path of its folder, not by {_short(path)}")
         self.path = Path(path)
         if not self.path.is_dir():
             what = "is no folder" if self.path.exists() else "does not exist"

@@ -161,6 +161,11 @@ def test_no_trace(place, said, tmp_path):
         compare.traces(tmp_path / "a", tmp_path / place)
 
 
+def test_what_is_no_path(tmp_path):
+    with pytest.raises(InputError, match="a trace is named by the path of its folder, not by 3"):
+        compare.traces(write(tmp_path / "a"), 3)
+
+
 def test_a_flipped_bit_in_the_data_is_always_found(tmp_path):
     trace = write(tmp_path / "a")
     path = trace / "000002.safetensors"
