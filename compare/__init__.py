@@ -1,6 +1,7 @@
 """The hall: walks a hand-written training step and PyTorch's in lockstep, and says where they first part.
 
-``gradients``, ``module``, ``optimizer`` and ``training`` compare code of your own; each returns a ``Report``.
+``gradients``, ``module``, ``optimizer`` and ``training`` compare code of your own, ``traces`` what other programs have
+recorded; each returns a ``Report``.
 Importing this package is cheap; torch is imported when a comparison first needs it.
 """
 
@@ -13,15 +14,31 @@ if TYPE_CHECKING:
     from compare.calls.optimizer import optimizer
     from compare.calls.training import training
     from compare.report.report import Report
+    from compare.tracing.side import TraceSide
+    from compare.tracing.traces import traces
+    from compare.tracing.writer import TraceWriter
 
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "gradients", "module", "optimizer", "training"]
+__all__ = [
+    "Report",
+    "TraceSide",
+    "TraceWriter",
+    "__version__",
+    "gradients",
+    "module",
+    "optimizer",
+    "traces",
+    "training",
+]
 
 _HOMES = {
     "gradients": "compare.calls.gradients",
     "module": "compare.calls.module",
     "optimizer": "compare.calls.optimizer",
+    "traces": "compare.tracing.traces",
     "training": "compare.calls.training",
+    "TraceSide": "compare.tracing.side",
+    "TraceWriter": "compare.tracing.writer",
     "Report": "compare.report.report",
 }
 

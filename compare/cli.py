@@ -17,9 +17,11 @@ import click
 from compare import __version__
 from compare.commands.check import check
 from compare.commands.conformance import conformance
+from compare.commands.diff import diff
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
 from compare.commands.new import new
+from compare.commands.record import record
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
@@ -126,7 +128,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (check, conformance, faults, fuzz, gallery, new):
+for command in (check, conformance, diff, faults, fuzz, gallery, new, record):
     cli.add_command(command)
 
 

@@ -200,7 +200,17 @@ def test_only_equivalence_passes(outcome):
 
 
 def test_the_public_names_are_there_and_no_others():
-    assert set(compare.__all__) == {"Report", "__version__", "gradients", "module", "optimizer", "training"}
+    assert set(compare.__all__) == {
+        "Report",
+        "TraceSide",
+        "TraceWriter",
+        "__version__",
+        "gradients",
+        "module",
+        "optimizer",
+        "traces",
+        "training",
+    }
     assert all(hasattr(compare, name) and name in dir(compare) for name in compare.__all__)
     with pytest.raises(AttributeError, match="module 'compare' has no attribute 'gradient'"):
         _ = compare.gradient
