@@ -16,6 +16,7 @@ import click
 
 from compare import __version__
 from compare.commands.conformance import conformance
+from compare.commands.explain import explain
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
 from compare.gallery.entry import gallery
@@ -110,7 +111,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (conformance, faults, fuzz, gallery):
+for command in (conformance, explain, faults, fuzz, gallery):
     cli.add_command(command)
 
 

@@ -1,0 +1,114 @@
+"""The pages of rules and of functions."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from compare.explaining.blocks import Block, Code, Paragraph
+from compare.explaining.docstrings import Lesson, lesson
+from compare.explaining.finding import Topic, topics
+
+__all__ = ["function_page", "passage_on", "rule_page", "signature_of"]
+
+
+def rule_page(topic: Topic, numbers: bool, level: int) -> list[Block]:
+    """A rule: formula, derivation, convention, and its example."""
+    rule = topics()[topic]
+    place = "manual.rules.losses" if ".losses." in rule.__module__ else "manual.rules"
+    blocks = [*_opening(rule, f"{place}.{topic.name}"), *passage_on(rule, level)]
+    return [*blocks, *(example_of(topic.name, level) if numbers else [])]
+
+
+def function_page(topic: Topic, numbers: bool, level: int) -> list[Block]:
+    """A function of the functional namespace: what it takes, and the rule behind it."""
+    function = topics()[topic]
+    blocks = _opening(function, f"manual.nn.functional.{topic.name}")
+    behind = rule_behind(function)
+    if behind == topic.name:
+        blocks.append(
+            Paragraph(f"It is the rule `{behind}` on tensors; formula, derivation and numbers are the rule's.")
+        )
+        return blocks
+    if behind:
+        rule = topics()[Topic("rule", behind)]
+        blocks.append(Paragraph(f"Behind it is the rule `{behind}`: {_lowered(lesson(rule).summary)}"))
+        blocks += passage_on(rule, level)
+        return [*blocks, *(example_of(behind, level) if numbers else [])]
+    return [*blocks, *lesson(inspect.unwrap(function)).blocks(level)]
+
+
+def example_of(name: str, level: int) -> list[Block]:
+    """The worked example of a rule."""
+    from compare.explaining.examples_rules import UNLIKE
+    from compare.explaining.rule_work import rule_example
+    from compare.explaining.showing import shown_work
+
+    work = rule_example(name, topics()[Topic("rule", name)])
+    return shown_work(work, level, unlike=UNLIKE.get(name, ""))
+
+
+def passage_on(rule: Any, level: int) -> list[Block]:
+    """What a rule's docstring teaches; for a special case, what the general rule's does, too."""
+    read = lesson(rule)
+    blocks = read.blocks(level)
+    general = _general(rule, read)
+    if general is not None:
+        name = general.__name__
+        blocks.append(Paragraph(f"What follows is derived at `{name}`, of which it is a special case."))
+        blocks += lesson(general).blocks(level, but=("Shapes",) if read.has("Shapes") else ())
+    return blocks
+
+
+def _general(rule: Any, read: Lesson) -> Any:
+    """The rule that a docstring refers to in place of a formula of its own."""
+    if read.has("Formula"):
+        return None
+    for name in re.findall(r":func:`[~.\w]*?(\w+)`", inspect.getdoc(rule) or ""):
+        found = topics().get(Topic("rule", name))
+        if found is not None and found is not rule:
+            return found
+    return None
+
+
+def rule_behind(function: Any) -> str:
+    """The rule that a function of the functional namespace applies: as its docstring says, or its code."""
+    text = inspect.getdoc(function) or ""
+    named = re.findall(r":func:`manual\.rules\.(?:losses\.)?(\w+)`", text)
+    plain = inspect.unwrap(function)
+    if Topic("rule", plain.__name__) in topics():
+        named.append(plain.__name__)
+    if not named:
+        named = re.findall(r"\b(?:rules|losses)\.(\w+)", inspect.getsource(plain))
+    return next((name for name in named if Topic("rule", name) in topics()), "")
+
+
+def _opening(thing: Any, where: str) -> list[Block]:
+    summary = lesson(inspect.unwrap(thing)).summary
+    return [Paragraph(summary), Code(f"{where}{signature_of(thing)}")]
+
+
+def signature_of(thing: Any) -> str:
+    """How something is called, without annotations; broken where it is long."""
+    parameters = [
+        parameter.replace(annotation=inspect.Parameter.empty)
+        for parameter in inspect.signature(thing).parameters.values()
+        if parameter.name not in ("device", "dtype") and not parameter.name.startswith("_")
+    ]
+    text = str(inspect.Signature(parameters))
+    text = re.sub(r"<function (\w+) at [^>]*>", r"\1", text)
+    if len(text) <= 70:
+        return text
+    inside = re.split(r", (?![^(]*\))", text[1:-1])
+    lines, line = [], ""
+    for piece in inside:
+        if line and len(line) + len(piece) > 80:
+            lines.append(line)
+            line = ""
+        line += f"{piece}, "
+    return "(\n    " + "\n    ".join([*(one.rstrip() for one in lines), line.rstrip(", ")]) + "\n)"
+
+
+def _lowered(text: str) -> str:
+    return text[:1].lower() + text[1:] if text[1:2].islower() else text
