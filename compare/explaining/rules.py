@@ -36,7 +36,7 @@ def function_page(topic: Topic, numbers: bool, level: int) -> list[Block]:
         blocks.append(Paragraph(f"Behind it is the rule `{behind}`: {_lowered(lesson(rule).summary)}"))
         blocks += passage_on(rule, level)
         return [*blocks, *(example_of(behind, level) if numbers else [])]
-    return [*blocks, *lesson(inspect.unwrap(function)).blocks(level)]
+    return [*blocks, *lesson(inspect.unwrap(function)).blocks(level), Paragraph(WITHOUT[topic.name])]
 
 
 def example_of(name: str, level: int) -> list[Block]:
@@ -73,15 +73,28 @@ def _general(rule: Any, read: Lesson) -> Any:
 
 
 def rule_behind(function: Any) -> str:
-    """The rule that a function of the functional namespace applies: as its docstring says, or its code."""
-    text = inspect.getdoc(function) or ""
-    named = re.findall(r":func:`manual\.rules\.(?:losses\.)?(\w+)`", text)
+    """The rule that a function of the functional namespace applies: of its name, or as its docstring or code says."""
     plain = inspect.unwrap(function)
-    if Topic("rule", plain.__name__) in topics():
-        named.append(plain.__name__)
-    if not named:
-        named = re.findall(r"\b(?:rules|losses)\.(\w+)", inspect.getsource(plain))
+    text = inspect.getdoc(function) or ""
+    code = inspect.getsource(plain)
+    named = [
+        plain.__name__,
+        *re.findall(r":func:`(?:manual\.rules\.(?:losses\.)?)?(\w+)`", text),
+        *re.findall(r"\b(?:rules|losses)\.(\w+)", code),
+    ]
+    if plain.__name__ in WITHOUT:
+        return ""
     return next((name for name in named if Topic("rule", name) in topics()), "")
+
+
+WITHOUT = {
+    "gumbel_softmax": "It draws at random. Once the noise is drawn it is a softmax, whose numbers are on the page of "
+    "`softmax`.",
+    "one_hot": "The result is whole numbers: no gradient flows through it, and there is nothing to show beside "
+    "autograd.",
+    "multi_head_attention_forward": "Its numbers are on the page of `MultiheadAttention`, which calls it.",
+}
+"""Functions that are no rule's, each with the reason why its page has no numbers."""
 
 
 def _opening(thing: Any, where: str) -> list[Block]:

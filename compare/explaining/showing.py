@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from compare.explaining.blocks import Block, Code, Heading, Paragraph, Table, table
-from compare.explaining.working import Column, Worked, ulps
+from compare.explaining.working import Column, Worked, rows_for, ulps
 
-__all__ = ["array", "given_block", "shown_work"]
-
-ROWS = 6
-"""How many elements of one tensor are shown, if it has more."""
+__all__ = ["array", "given_block", "shown_work", "told_apart"]
 
 
 def shown_work(work: Worked, level: int, *, unlike: str = "") -> list[Block]:
@@ -22,7 +20,8 @@ def shown_work(work: Worked, level: int, *, unlike: str = "") -> list[Block]:
     ----------
     unlike : why the numeric derivative differs, where it must
     """
-    blocks: list[Block] = [Heading(level, "Worked example"), Code(given_block(work.given))]
+    call = [work.written] if work.written else []
+    blocks: list[Block] = [Heading(level, "Worked example"), Code("\n".join([*call, given_block(work.given)]))]
     if work.values:
         blocks += [Paragraph("The value, on both sides:"), _values(work.values)]
     if work.arriving:
@@ -73,12 +72,12 @@ def _values(found: tuple[Column, ...]) -> Table:
     rows = []
     for column in found:
         apart, multiples = ulps(column.manual, column.autograd), column.multiples
-        for place in _places(column):
+        for place in _places(column, rows_for(len(found))):
             mine, theirs = column.manual[place], column.autograd[place]
             rows.append(
                 [_element(column, place), _number(mine), _number(theirs), *_distance(column, apart, multiples, place)]
             )
-        rows += _more(column, 5)
+        rows += _more(column, rows_for(len(found)), 5)
     return table(["element", "manual", "PyTorch", "apart, ulp", "in floors"], rows, right=range(1, 5))
 
 
@@ -86,14 +85,14 @@ def _gradients(found: tuple[Column, ...]) -> Table:
     rows = []
     for column in found:
         apart, multiples = ulps(column.manual, column.autograd), column.multiples
-        for place in _places(column):
+        for place in _places(column, rows_for(len(found))):
             row = [_element(column, place), _number(column.manual[place]), _number(column.autograd[place])]
-            if column.numeric is None:
+            if column.numeric is None or not column.numeric.taken[place]:
                 row.append("")
             else:
                 row.append("kink" if column.at_kink[place] else _number(column.numeric.value[place]))
             rows.append([*row, *_distance(column, apart, multiples, place)])
-        rows += _more(column, 6)
+        rows += _more(column, rows_for(len(found)), 6)
     return table(["element", "manual", "autograd", "numeric", "apart, ulp", "in floors"], rows, right=range(1, 6))
 
 
@@ -101,18 +100,18 @@ def _distance(column: Column, apart: Any, multiples: Any, place: tuple[int, ...]
     return [f"{apart[place]:.3g}", "" if column.floor is None else f"{multiples[place]:.2g}"]
 
 
-def _places(column: Column) -> list[tuple[int, ...]]:
+def _places(column: Column, rows: int) -> list[tuple[int, ...]]:
     """The elements that are shown: the first ones, and the one that is furthest apart."""
     every = list(np.ndindex(column.manual.shape))
-    if len(every) <= ROWS + 1:
+    if len(every) <= rows + 1:
         return every
     worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(column.multiples)), column.manual.shape))
-    shown = every[:ROWS]
+    shown = every[:rows]
     return shown if worst in shown or not column.multiples[worst] else [*shown[:-1], worst]
 
 
-def _more(column: Column, width: int) -> list[list[str]]:
-    left = column.manual.size - len(_places(column))
+def _more(column: Column, rows: int, width: int) -> list[list[str]]:
+    left = column.manual.size - len(_places(column, rows))
     return [[f"  ({left} more, none further apart)", *[""] * (width - 1)]] if left else []
 
 
@@ -124,31 +123,35 @@ def _number(value: Any) -> str:
     return f"{value:.12g}" if np.asarray(value).dtype.kind == "f" else str(value)
 
 
-def _conclusion(work: Worked, unlike: str) -> list[Block]:
-    """What the tables show, in words."""
+def told_apart(found: Sequence[Column]) -> str:
+    """How far the two sides of some tensors lie apart, in a sentence."""
     from compare.rerun import HEADROOM
 
-    floating = [column for column in work.columns if column.manual.dtype.kind == "f"]
-    count = sum(column.manual.size for column in work.columns)
+    floating = [column for column in found if column.manual.dtype.kind == "f"]
+    count = sum(column.manual.size for column in found)
     apart = max((float(ulps(c.manual, c.autograd).max(initial=0.0)) for c in floating), default=0.0)
-    worst = max((float(c.multiples.max(initial=0.0)) for c in work.columns), default=0.0)
-    if not all(column.agrees for column in work.columns):
-        first = (
+    worst = max((float(c.multiples.max(initial=0.0)) for c in found), default=0.0)
+    if not all(column.agrees for column in found):
+        return (
             f"The two sides do not agree: they lie up to {worst:.3g} noise floors apart, and {HEADROOM:g} are allowed."
         )
-    elif not apart:
-        first = f"All {count} numbers of the two sides are equal, to the last bit."
-    else:
-        first = (
-            f"All {count} numbers of the two sides agree: at most {apart:.3g} ulp and {worst:.2g} noise floors "
-            f"apart, where up "
-            f"to {HEADROOM:g} floors are rounding."
-        )
+    if not apart:
+        return f"All {count} numbers of the two sides are equal, to the last bit."
+    return (
+        f"All {count} numbers of the two sides agree: at most {apart:.3g} ulp and {worst:.2g} noise floors "
+        f"apart, where "
+        f"up to {HEADROOM:g} floors are rounding."
+    )
+
+
+def _conclusion(work: Worked, unlike: str) -> list[Block]:
+    """What the tables show, in words."""
+    first = told_apart(work.columns)
     numbered = [column for column in work.gradients if column.numeric is not None]
     if not numbered:
         return [Paragraph(first)]
-    off = max(float(np.max(np.abs(c.manual - c.numeric.value), initial=0.0)) for c in numbered if c.numeric)
-    known = max(float(c.numeric.error.max(initial=0.0)) for c in numbered if c.numeric)
+    off = max(float(column.off.max(initial=0.0)) for column in numbered)
+    known = max(float(np.nanmax(c.numeric.error, initial=0.0)) for c in numbered if c.numeric)
     if unlike:
         return [Paragraph(f"{first} The numeric derivative differs, by up to {off:.2g}: {unlike}")]
     if all(column.confirmed for column in numbered):
