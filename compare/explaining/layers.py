@@ -57,7 +57,7 @@ def _behind(kind: Any) -> list[tuple[str, Any]]:
 _CONVOLUTIONS = [f"{lazy}Conv{axes}d" for lazy in ("", "Lazy") for axes in (1, 2, 3)]
 
 _TAUGHT: dict[str, tuple[str, ...]] = {
-    **{name: ("conv_nd",) for name in _CONVOLUTIONS},
+    **dict.fromkeys(_CONVOLUTIONS, ("conv_nd",)),
     **{f"CircularPad{axes}d": ("pad",) for axes in (1, 2, 3)},
     "RNNCell": ("rnn_tanh_cell",),
     "GRUCell": ("gru_cell",),

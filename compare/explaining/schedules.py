@@ -60,10 +60,10 @@ def schedule_page(topic: Topic, numbers: bool, level: int) -> list[Block]:
 
 
 def _example(name: str, level: int) -> list[Block]:
-    import manual
-    import manual.optim
     import torch
 
+    import manual
+    import manual.optim
     from compare.explaining.working import ulps
 
     mine = rates(name, manual.optim, manual.tensor(np.zeros(1), requires_grad=True))
