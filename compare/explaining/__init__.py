@@ -102,7 +102,7 @@ def blocks_of(name: str, *, kind: str | None = None, numbers: bool = True) -> li
 
     found = [topic for topic in find(name) if kind in (None, topic.kind)]
     if not found:
-        raise InputError(f"{name!r} is no {kind}; it is a {' and a '.join(topic.kind for topic in find(name))}")
+        raise InputError(f"{name!r} is no {kind}; it is {_listed(topic.kind for topic in find(name))}")
     several = len(found) > 1
     blocks: list[Block] = [Heading(1, found[0].name)]
     if several:

@@ -49,8 +49,8 @@ def experiment_page(topic: Topic, numbers: bool, level: int) -> list[Block]:
     blocks += [Paragraph(LESSONS[topic.name])]
     if numbers:
         blocks += _study(topic.name, level)
-    run = f"gradlock run {topic.name}\ngradlock run {topic.name} --sync module --steps 3\ngradlock run {topic.name}
-    --json report.json" return [*blocks, Heading(level, "Run it"), Code(run)]
+    run = [f"gradlock run {topic.name}{options}" for options in ("", " --sync module --steps 3", " --json report.json")]
+    return [*blocks, Heading(level, "Run it"), Code("\n".join(run))]
 
 
 def _study(name: str, level: int) -> list[Block]:

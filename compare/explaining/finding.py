@@ -168,8 +168,11 @@ def _letters(name: str) -> str:
 def _hint(given: str) -> str:
     last = given.rpartition(".")[2] or given
     names = dict.fromkeys(topic.name for topic in topics())
-    by_letters = {_letters(one): one for one in names}
-    near = [by_letters[one] for one in get_close_matches(_letters(last), by_letters, 3, 0.6)]
+    by_letters: dict[str, list[str]] = {}
+    for one in names:
+        by_letters.setdefault(_letters(one), []).append(one)
+    near = [one for close in get_close_matches(_letters(last), by_letters, 3, 0.6) for one in by_letters[close]]
+    near.sort(key=lambda one: one.islower() != last.islower())  # a layer's name has capitals, a rule's has none
     inside = [one for one in names if len(last) > 2 and _letters(last) in _letters(one)]
     shown = list(dict.fromkeys([*near, *inside]))[:4]
     if shown:

@@ -46,7 +46,7 @@ def _without(name: str) -> list[Block]:
 
 
 def _behind(kind: Any) -> list[tuple[str, Any]]:
-    """The rules that teach what a module computes, by name: as its code names them, but for those of :data:`_TAUGHT`."""
+    """The rules that teach what a module computes: as its code names them, but for :data:`_TAUGHT`."""
     from compare.listing import rules_behind
 
     if kind.__name__ in _TAUGHT:

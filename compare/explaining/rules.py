@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import inspect
 import re
+import sys
 from typing import Any
 
-from compare.explaining.blocks import Block, Code, Paragraph
+from compare.explaining.blocks import Block, Code, Heading, Paragraph
 from compare.explaining.docstrings import Lesson, lesson
 from compare.explaining.finding import Topic, topics
 
@@ -51,14 +52,23 @@ def example_of(name: str, level: int) -> list[Block]:
 
 def passage_on(rule: Any, level: int) -> list[Block]:
     """What a rule's docstring teaches; for a special case, what the general rule's does, too."""
-    read = lesson(rule)
+    read = lesson(_AROUND.sub("see what its kin have in common, below", inspect.getdoc(rule) or ""))
     blocks = read.blocks(level)
     general = _general(rule, read)
     if general is not None:
         name = general.__name__
         blocks.append(Paragraph(f"What follows is derived at `{name}`, of which it is a special case."))
-        blocks += lesson(general).blocks(level, but=("Shapes",) if read.has("Shapes") else ())
+        blocks += passage_on(general, level)
+        return blocks
+    if _AROUND.search(inspect.getdoc(rule) or ""):
+        around = lesson(inspect.getdoc(sys.modules[rule.__module__]) or "")
+        blocks += [Heading(level, "What its kin have in common"), Paragraph(around.summary)]
+        blocks += around.blocks(level + 1)
     return blocks
+
+
+_AROUND = re.compile(r"(?:see )?(?:the (?:top|head) of this file|this module's docstring)")
+"""How a docstring refers to that of its module."""
 
 
 def _general(rule: Any, read: Lesson) -> Any:

@@ -42,11 +42,14 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     "CyclicLR": {"base_lr": 0.1, "max_lr": 0.5, "step_size_up": 3, "cycle_momentum": False},
     "OneCycleLR": {"max_lr": 0.5, "total_steps": 10, "cycle_momentum": False},
     "ReduceLROnPlateau": {"factor": 0.5, "patience": 1},
-    "SequentialLR": {"schedulers": [("ConstantLR", {"factor": 0.2, "total_iters": 3}), ("ExponentialLR", {"gamma": 0.8})],
-                     "milestones": [3]},
-    "ChainedScheduler": {"schedulers": [("LinearLR", {"start_factor": 0.2, "total_iters": 4}),
-                                        ("ExponentialLR", {"gamma": 0.8})]},
-}  # fmt: skip
+    "SequentialLR": {
+        "schedulers": [("ConstantLR", {"factor": 0.2, "total_iters": 3}), ("ExponentialLR", {"gamma": 0.8})],
+        "milestones": [3],
+    },
+    "ChainedScheduler": {
+        "schedulers": [("LinearLR", {"start_factor": 0.2, "total_iters": 4}), ("ExponentialLR", {"gamma": 0.8})]
+    },
+}
 """The options of each example; the schedules inside another as pairs of a name and its options."""
 
 

@@ -18,7 +18,7 @@ PHASE_TEXTS = {
     "clip": "The total norm of all gradients, and the gradients after clipping.",
     "slots": "Every tensor of optimizer state (momentum, moments, step counts) after the update.",
     "update": "The change of each parameter. A wrong update hides behind a large weight; the change shows it.",
-    "parameter": "The parameters after the step.",
+    "parameter": "The parameters after the step. A small wrong change of a large weight is easier to see at `update`.",
     "buffer": "The buffers after the step: running means and variances.",
     "schedule": "The learning rates in force after the schedule has moved.",
 }
