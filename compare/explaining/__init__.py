@@ -67,8 +67,8 @@ def overview() -> str:
 
     Examples
     --------
-    >>> print(overview().splitlines()[0])
-    kind          count  what it is                                                            one of them
+    >>> overview().splitlines()[0].split()
+    ['kind', 'count', 'what', 'it', 'is', 'one', 'of', 'them']
     """
     from compare.explaining.blocks import to_text
 

@@ -51,7 +51,8 @@ def signs(*shape: int) -> Draw:
 
 
 def classes(count: int, *shape: int) -> Draw:
-    return Draw(lambda generator: generator.integers(0, count, shape), True)
+    """Classes in which as many as possible occur."""
+    return Draw(lambda generator: generator.permutation(np.arange(int(np.prod(shape))) % count).reshape(shape), True)
 
 
 def fixed(draw: Draw | Any) -> Draw:

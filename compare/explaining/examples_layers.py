@@ -27,6 +27,7 @@ class LayerExample:
     arguments, options : what its class is constructed with; arrays become tensors for PyTorch
     build : makes the module from a namespace such as ``torch.nn``, where the class alone does not do
     written : how ``build`` reads
+    grouped : whether the inputs after the first are handed over as one tuple
     """
 
     inputs: tuple[Any, ...]
@@ -35,6 +36,7 @@ class LayerExample:
     keywords: dict[str, Any] = field(default_factory=dict)
     build: Callable[[Any], Any] | None = None
     written: str = ""
+    grouped: bool = False
 
 
 def on(*inputs: Any) -> Callable[..., LayerExample]:
@@ -57,11 +59,11 @@ DROPS = on(normal(2, 3))(0.4)
 
 
 def _encoder(nn: Any) -> Any:
-    return nn.TransformerEncoderLayer(2, 1, 2, dropout=0.0)
+    return nn.TransformerEncoderLayer(4, 2, 3, dropout=0.0)
 
 
 def _decoder(nn: Any) -> Any:
-    return nn.TransformerDecoderLayer(2, 1, 2, dropout=0.0)
+    return nn.TransformerDecoderLayer(4, 2, 3, dropout=0.0)
 
 
 EXAMPLES: dict[str, LayerExample] = {
@@ -169,23 +171,23 @@ EXAMPLES: dict[str, LayerExample] = {
     "RNN": on(normal(3, 1, 2))(2, 2),
     "GRU": on(normal(3, 1, 2))(2, 2),
     "LSTM": on(normal(3, 1, 2))(2, 2),
-    "RNNCell": on(normal(1, 2))(2, 2),
-    "GRUCell": on(normal(1, 2))(2, 2),
-    "LSTMCell": on(normal(1, 2))(2, 2),
+    "RNNCell": on(normal(1, 2), normal(1, 2))(2, 2),
+    "GRUCell": on(normal(1, 2), normal(1, 2))(2, 2),
+    "LSTMCell": LayerExample((normal(1, 2), normal(1, 2), normal(1, 2)), (2, 2), grouped=True),
     "MultiheadAttention": on(normal(2, 1, 4), normal(3, 1, 4), normal(3, 1, 4))(4, 2),
-    "TransformerEncoderLayer": on(normal(2, 1, 2))(2, 1, 2, dropout=0.0),
-    "TransformerDecoderLayer": on(normal(2, 1, 2), normal(3, 1, 2))(2, 1, 2, dropout=0.0),
+    "TransformerEncoderLayer": on(normal(2, 1, 4))(4, 2, 3, dropout=0.0),
+    "TransformerDecoderLayer": on(normal(2, 1, 4), normal(3, 1, 4))(4, 2, 3, dropout=0.0),
     "TransformerEncoder": built(
-        "nn.TransformerEncoder(nn.TransformerEncoderLayer(2, 1, 2, dropout=0.0), 1)",
+        "nn.TransformerEncoder(nn.TransformerEncoderLayer(4, 2, 3, dropout=0.0), 1)",
         lambda nn: nn.TransformerEncoder(_encoder(nn), 1),
-        normal(2, 1, 2),
+        normal(2, 1, 4),
     ),
     "TransformerDecoder": built(
-        "nn.TransformerDecoder(nn.TransformerDecoderLayer(2, 1, 2, dropout=0.0), 1)",
+        "nn.TransformerDecoder(nn.TransformerDecoderLayer(4, 2, 3, dropout=0.0), 1)",
         lambda nn: nn.TransformerDecoder(_decoder(nn), 1),
-        *(normal(2, 1, 2), normal(3, 1, 2)),
+        *(normal(2, 1, 4), normal(3, 1, 4)),
     ),
-    "Transformer": on(normal(2, 1, 2), normal(3, 1, 2))(2, 1, 1, 1, 2, 0.0),
+    "Transformer": on(normal(2, 1, 4), normal(3, 1, 4))(4, 2, 1, 1, 3, 0.0),
     "Sequential": built(
         "nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1))",
         lambda nn: nn.Sequential(nn.Linear(3, 2), nn.Tanh(), nn.Linear(2, 1)),

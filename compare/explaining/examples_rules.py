@@ -93,7 +93,7 @@ def _fractional(x: Any, random_samples: Any, **options: Any) -> Any:
 
 
 def _unpooled(x: Any, indices: Any, output_size: Any) -> Any:
-    return F.max_unpool1d(x, indices, 2, 2, output_size=output_size)
+    return F.max_unpool1d(x, indices, (2,), (2,), output_size=output_size)
 
 
 def _cross_map(x: Any, **options: Any) -> Any:
@@ -281,7 +281,9 @@ EXAMPLES: dict[str, RuleExample] = {
     "conv_transpose_nd": of(
         *(normal(1, 1, 3), normal(1, 2, 2), normal(2)), stride=2, torch=lambda *a, **o: F.conv_transpose1d(*a, **o)
     ),
-    "conv_tbc": of(normal(3, 1, 2), normal(2, 2, 2), normal(2), pad=1, torch=lambda *a, pad: torch.conv_tbc(*a, pad)),
+    "conv_tbc": of(
+        normal(3, 1, 2), normal(2, 2, 2), normal(2), pad=1, torch=lambda x, w, b, pad: torch.conv_tbc(x, w, b, pad)
+    ),
     "unfold": of(normal(1, 1, 2, 3), kernel_size=(2, 2)),
     "fold": of(normal(1, 4, 2), output_size=(2, 3), kernel_size=(2, 2)),
     "max_pool": of(normal(1, 1, 6), kernel_size=(2,), torch=_windows("max_pool")),

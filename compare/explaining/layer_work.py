@@ -33,9 +33,11 @@ def layer_example(name: str, seed: int = 0) -> Worked:
     outputs = labels_of(len(theirs.outputs), "y")
     tensors = [label for label in plain if label.startswith("dL/d")]
     numerics: dict[str, Derivative] = {}
+    rows = rows_for(len(tensors))
+    first = rows + 1 if rows > 2 else rows  # a tensor of one row more than is shown is shown whole
     for label in tensors:
         loss = ours.loss(label, theirs.arriving)
-        numerics[label] = numeric(loss, loss.at, lambda loss=loss: loss.size, first=rows_for(len(tensors)) + 1)  # type: ignore[misc]
+        numerics[label] = numeric(loss, loss.at, lambda loss=loss: loss.size, first=first)  # type: ignore[misc]
     found = columns(actual, theirs.run, numerics)
     draws = {f"drawn{'' if len(drawing.made) == 1 else place}": value for place, value in enumerate(drawing.made)}
     given = {**dict(zip(ours.names, inputs, strict=False)), **ours.shown_state(), **draws}
@@ -87,7 +89,7 @@ class _Torch:
 
     def __init__(self, name: str, example: LayerExample, inputs: list[Any], wanted: list[bool], seed: int):
         torch.manual_seed(seed)
-        self._seed, self._inputs, self._wanted = seed, inputs, wanted
+        self._seed, self._inputs, self._wanted, self._grouped = seed, inputs, wanted, example.grouped
         module = _constructed(name, example, torch.nn, torch.from_numpy)
         module = module.to(torch.float64).train()
         if any(torch.nn.parameter.is_lazy(p) for p in [*module.parameters(), *module.buffers()]):
@@ -126,7 +128,7 @@ class _Torch:
             warnings.simplefilter("ignore")
             for mode in modes:
                 stack.enter_context(mode)
-            outputs = [tensor for _, tensor in leaves(module(*tensors), "y")]
+            outputs = [tensor for _, tensor in leaves(module(*_handed(self._grouped, tensors)), "y")]
             self.outputs = list(labels_of(len(outputs), "y"))
             roots = {label: tensor for label, tensor in zip(self.outputs, outputs, strict=True) if tensor.requires_grad}
             if not self.arriving:
@@ -181,7 +183,9 @@ class _Manual:
     def _called(self, module: Any, tensors: list[Any]) -> list[Any]:
         with manual.random.replaying(self._drawn), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return [tensor for _, tensor in manual.recording.leaves(module(*tensors), "y")]
+            return [
+                tensor for _, tensor in manual.recording.leaves(module(*_handed(self._example.grouped, tensors)), "y")
+            ]
 
     def run(self, arriving: dict[str, np.ndarray], wanted: list[bool]) -> dict[str, np.ndarray]:
         module = self._module
@@ -247,5 +251,11 @@ class _Loss:
 
 def _input_names(name: str, count: int) -> list[str]:
     """What the layer's ``forward`` calls its inputs."""
+    if EXAMPLES[name].grouped:
+        return ["input", "h", "c"]
     parameters = list(inspect.signature(getattr(manual.nn, name).forward).parameters)[1:]
     return parameters[:count]
+
+
+def _handed(grouped: bool, tensors: list[Any]) -> list[Any]:
+    return [tensors[0], tuple(tensors[1:])] if grouped else tensors

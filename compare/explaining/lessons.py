@@ -10,7 +10,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-from compare.explaining.blocks import Block, Heading, Paragraph, Table, read
+from compare.explaining.blocks import Block, Bullets, Heading, Paragraph, Table, read
 from compare.explaining.finding import Topic
 
 __all__ = ["lesson_page"]
@@ -45,8 +45,8 @@ def _filled(block: Block, computed: dict[str, Any], level: int, numbers: bool) -
     def fill(text: str) -> str:
         return _PLACE.sub(lambda found: put[found[1]] if numbers else "...", text)
 
-    if hasattr(block, "items"):
-        return [type(block)(tuple(fill(item) for item in block.items))]
+    if isinstance(block, Bullets):
+        return [Bullets(tuple(fill(item) for item in block.items))]
     return [type(block)(fill(block.text))]
 
 

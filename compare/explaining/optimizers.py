@@ -145,8 +145,8 @@ def _manual(name: str) -> dict[str, np.ndarray]:
         if name == "LBFGS":
             optimizer.step(closure)
         else:
-            slope = _slope(name, step)
-            parameter.grad = SparseRows(LISTED, slope.copy(), start.shape) if name == "SparseAdam" else slope.copy()
+            slope: Any = _slope(name, step).copy()
+            parameter.grad = SparseRows(LISTED, slope, start.shape) if name == "SparseAdam" else slope
             optimizer.step()
         found |= _shown(step, parameter.data, optimizer.state[parameter])
     return found

@@ -119,6 +119,8 @@ def signature_of(thing: Any) -> str:
         for parameter in inspect.signature(thing).parameters.values()
         if parameter.name not in ("device", "dtype") and not parameter.name.startswith("_")
     ]
+    if len(parameters) == 1 and parameters[0].kind is inspect.Parameter.VAR_KEYWORD:
+        parameters = []  # an activation without options
     text = str(inspect.Signature(parameters))
     text = re.sub(r"<function (\w+) at [^>]*>", r"\1", text)
     if len(text) <= 70:

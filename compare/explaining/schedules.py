@@ -121,7 +121,7 @@ def rates(name: str, wing: Any, parameter: Any) -> list[float]:
 def _made(name: str, options: dict[str, Any], wing: Any, optimizer: Any) -> Any:
     options = dict(options)
     if "schedulers" in options:
-        options["schedulers"] = [_made(*inner, wing, optimizer) for inner in options["schedulers"]]
+        options["schedulers"] = [_made(inner, given, wing, optimizer) for inner, given in options["schedulers"]]
         if name == "ChainedScheduler":
             return wing.lr_scheduler.ChainedScheduler(options["schedulers"])
     return getattr(wing.lr_scheduler, name)(optimizer, **options)

@@ -103,7 +103,7 @@ def _distance(column: Column, apart: Any, multiples: Any, place: tuple[int, ...]
 def _places(column: Column, rows: int) -> list[tuple[int, ...]]:
     """The elements that are shown: the first ones, and the one that is furthest apart."""
     every = list(np.ndindex(column.manual.shape))
-    if len(every) <= rows + 1:
+    if len(every) <= rows + (rows > 2):
         return every
     worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(column.multiples)), column.manual.shape))
     shown = every[:rows]
@@ -112,7 +112,7 @@ def _places(column: Column, rows: int) -> list[tuple[int, ...]]:
 
 def _more(column: Column, rows: int, width: int) -> list[list[str]]:
     left = column.manual.size - len(_places(column, rows))
-    return [[f"  ({left} more, none further apart)", *[""] * (width - 1)]] if left else []
+    return [[f"... {left} more", *[""] * (width - 1)]] if left else []
 
 
 def _element(column: Column, place: tuple[int, ...]) -> str:

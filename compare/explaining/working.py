@@ -136,7 +136,7 @@ class Worked:
 
 def rows_for(tensors: int) -> int:
     """How many elements of each tensor a page shows, by how many tensors there are."""
-    return 6 if tensors <= 5 else 4 if tensors <= 9 else 2
+    return 6 if tensors <= 5 else 4 if tensors <= 9 else 2 if tensors <= 16 else 1
 
 
 def incoming(shape: tuple[int, ...], generator: np.random.Generator) -> np.ndarray:
@@ -196,19 +196,19 @@ def numeric(
     value, error = np.full(wide.shape, np.nan, np.longdouble), np.full(wide.shape, np.nan)
     eps = float(np.finfo(np.longdouble).eps)
     for place in list(np.ndindex(wide.shape))[:first]:
-        found = {}
-        for step in (STEP, 2 * STEP):
-            terms = 0.0
-            moved: dict[int, Any] = {}
-            for multiple in (-2, -1, 1, 2):
+        terms = 0.0
+        halves: dict[int, Any] = {}
+        for multiple in (1, 2, 4):
+            moved = []
+            for sign in (1, -1):
                 shifted = wide.copy()
-                shifted[place] += multiple * step
-                moved[multiple] = loss(shifted)
+                shifted[place] += sign * multiple * STEP
+                moved.append(loss(shifted))
                 terms = max(terms, size())
-            found[step] = (8 * (moved[1] - moved[-1]) - (moved[2] - moved[-2])) / (12 * step)
-        value[place] = found[STEP]
-        rounding = 16 * eps * terms / STEP
-        error[place] = abs(float(found[STEP] - found[2 * STEP])) + rounding
+            halves[multiple] = moved[0] - moved[1]
+        near, far = ((8 * halves[n] - halves[2 * n]) / (12 * n * STEP) for n in (1, 2))
+        value[place] = near
+        error[place] = abs(float(near - far)) + 16 * eps * terms / STEP
     return Derivative(value.astype(np.float64), error + np.spacing(np.abs(value).astype(np.float64)))
 
 

@@ -367,7 +367,7 @@ def lstm_layer(
 def lstm_cell(
     input: Any, hx: Any, cx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
 ) -> tuple[tuple[Array, Array], Pullback]:
-    """Take one step of a long short-term memory: a :func:`lstm_layer` of one step, where its formulas are derived.
+    """Take one step of a long short-term memory: an :func:`lstm_layer` of one step, where its formulas are derived.
 
     The values are the new ``h`` and the new ``c``.
     """

@@ -27,10 +27,10 @@ def test_the_three_columns_agree(name: str) -> None:
     for column in work.gradients:
         assert column.numeric is not None
         assert not column.at_kink.any()
-        assert np.nanmax(column.numeric.error) < 1e-10
+        assert np.nanmax(column.numeric.error) < 1e-9
     assert all(column.confirmed for column in work.gradients) == (name not in UNLIKE)
     assert all(np.size(seed) == 1 or np.ptp(seed) > 0 for seed in work.arriving.values())
-    assert any(column.manual.any() for column in work.gradients)
+    assert all(column.manual.any() for column in work.gradients), "an example in which a gradient is zero shows nothing"
 
 
 @pytest.mark.parametrize("name", WITHOUT)
