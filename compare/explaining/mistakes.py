@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from compare.explaining.blocks import Block, Bullets, Code, Heading, Paragraph, table
@@ -23,6 +24,8 @@ def cause_page(topic: Topic, numbers: bool, level: int) -> list[Block]:
     text = CAUSES[topic.name]
     blocks: list[Block] = [Paragraph(f"{text[:1].upper()}{text[1:]}."), Heading(level, "What it predicts")]
     blocks.append(Code(PREDICTS[topic.name]))
+    if re.match(r"[AE]\b|A\[", PREDICTS[topic.name]):
+        blocks.append(Paragraph("`E` is what the reference has, `A` what the side with the mistake has in its place."))
     if topic.name != "unknown":
         blocks.append(
             Paragraph(
@@ -132,12 +135,14 @@ def planted_example(fault: dict[str, Any], level: int) -> list[Block]:
         table(["element", "wrong (planted)", "right (PyTorch)", "difference", "factor"], rows, right=range(1, 5))
     )
     differing = int((wrong != right).sum())
-    of = f"of {wrong.size} elements, {differing} differ" if wrong.size > 1 else "it is one number"
+    counted = f"Of {wrong.size} elements, {differing} differ" if wrong.size > 1 else "That is its only element"
     more = ", and these are the first of them" if differing > len(places) else ""
-    return [
-        *blocks,
-        Paragraph(f"{of[:1].upper()}{of[1:]}{more}. What came before agrees, so the mistake is made here."),
-    ]
+    before = (
+        "Nothing is compared before it."
+        if first.checkpoint.phase == "init"
+        else "What came before agrees, so the mistake is made here."
+    )
+    return [*blocks, Paragraph(f"{counted}{more}. {before}")]
 
 
 def _places(wrong: Any, right: Any) -> list[tuple[int, ...]]:

@@ -130,7 +130,7 @@ def _manual(name: str) -> dict[str, np.ndarray]:
     from manual.sparse_rows import SparseRows
 
     start = MATRIX if name == "Muon" else np.array([0.5, 0.0, -1.25]) if name == "SparseAdam" else START
-    parameter = manual.tensor(start.copy(), requires_grad=True)
+    parameter: Any = manual.tensor(start.copy(), requires_grad=True)
     optimizer = getattr(manual.optim, name)([parameter], **EXAMPLES[name])
     hollow = manual.tensor(HOLLOW)
     found: dict[str, np.ndarray] = {}

@@ -27,7 +27,7 @@ def function_page(topic: Topic, numbers: bool, level: int) -> list[Block]:
     function = topics()[topic]
     blocks = _opening(function, f"manual.nn.functional.{topic.name}")
     behind = rule_behind(function)
-    if behind == topic.name:
+    if behind == topic.name and level > 2:  # the rule is on the same page
         blocks.append(
             Paragraph(f"It is the rule `{behind}` on tensors; formula, derivation and numbers are the rule's.")
         )

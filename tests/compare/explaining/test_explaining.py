@@ -172,6 +172,12 @@ def test_a_name_that_is_several_things_shows_all() -> None:
     assert "As a function" in text
 
 
+def test_a_function_alone_shows_the_formula_and_numbers_of_its_rule() -> None:
+    text = explaining.terminal("F.glu")
+    assert "Worked example" in text
+    assert "Derivation\n----------" in text
+
+
 def test_a_kind_that_a_name_is_not() -> None:
     with pytest.raises(InputError, match=r"^'Adam' is no layer; it is an optimizer$"):
         explaining.page("Adam", kind="layer")
