@@ -13,21 +13,22 @@ __all__ = ["explain"]
 
 
 @click.command()
-@click.argument("name", required=False, metavar="[NAME]")
+@click.argument("words", nargs=-1, metavar="[NAME]")
 @click.option("--markdown", "markdown_path", metavar="FILE", help="Write the page as Markdown; - is standard output.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def explain(name: str | None, markdown_path: str | None, debug: bool) -> int:
+def explain(words: tuple[str, ...], markdown_path: str | None, debug: bool) -> int:
     """Explain a rule, layer, loss, optimizer, schedule, cause, fault, experiment, or an idea of the course.
 
-    NAME is as `gradlock list` shows it, or as PyTorch writes it: torch.nn.Linear, F.relu, optim.Adam. A name of several
-    words goes in quotes: "mean of means". Without a name, the kinds are listed.
+    NAME is as `gradlock list` shows it, or as PyTorch writes it: torch.nn.Linear, F.relu, optim.Adam. A cause's name
+    may have several words: mean of means. Without a name, the kinds are listed.
     """
     check_writable(markdown=markdown_path)
     from compare.batches import InputError
     from compare.explaining import overview, page, terminal
 
     try:
-        if name is None:
+        name = " ".join(words)
+        if not words:
             if markdown_path is not None:
                 raise Refused("--markdown writes one page; name it: gradlock explain NAME --markdown FILE")
             say(overview())

@@ -86,7 +86,7 @@ def _example(kind: str) -> str:
         "loss": "CrossEntropyLoss",
         "optimizer": "optim.Adam",
         "schedule": "OneCycleLR",
-        "cause": '"mean of means"',
+        "cause": "mean of means",
         "fault": "updated-in-turn",
         "experiment": "backprop-by-hand",
         "phase": "deposit",

@@ -200,6 +200,15 @@ def test_the_command_prints_a_page_without_colour_in_a_pipe() -> None:
     assert "\033" not in done.stdout
 
 
+def test_a_name_of_several_words_needs_no_quotes(capsys: pytest.CaptureFixture[str]) -> None:
+    from compare.cli import main
+
+    with pytest.raises(SystemExit) as left:
+        main(["explain", "noise", "floor"])
+    assert left.value.code == 0
+    assert capsys.readouterr().out.startswith("noise floor\n===")
+
+
 def test_the_command_refuses_in_one_line() -> None:
     done = run("Liner")
     assert done.returncode == 2
