@@ -18,6 +18,7 @@ from compare import __version__
 from compare.commands.check import check
 from compare.commands.conformance import conformance
 from compare.commands.diff import diff
+from compare.commands.explain import explain
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
 from compare.commands.new import new
@@ -128,7 +129,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (check, conformance, diff, faults, fuzz, gallery, new, record):
+for command in (check, conformance, diff, explain, faults, fuzz, gallery, new, record):
     cli.add_command(command)
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from compare.names import NAMES
 
-__all__ = ["KINDS", "conventions", "listing"]
+__all__ = ["KINDS", "conventions", "listing", "rules_behind"]
 
 KINDS = ("experiments", "layers", "losses", "optimizers", "schedulers", "faults", "causes")
 
@@ -103,14 +103,21 @@ def conventions(kind: Any) -> list[str]:
 
 
 def _docstrings_behind(kind: Any) -> Iterator[str]:
-    """The docstrings of the rules that a module applies: its ``_rule``, or those named by ``forward`` and helpers."""
+    """The docstrings of the rules that a module applies; a sum or a mean is not what it does."""
+    for rule in rules_behind(kind):
+        if getattr(rule, "__module__", "") != "manual.rules.reduction" or rule is getattr(kind, "_rule", None):
+            yield inspect.getdoc(rule) or ""
+
+
+def rules_behind(kind: Any) -> Iterator[Any]:
+    """The rules that a module applies: its ``_rule``, or those named by ``forward`` and the helpers that it calls."""
     from manual import rules
     from manual.nn import functional
     from manual.rules import losses
 
     rule = getattr(kind, "_rule", None)
     if rule is not None:
-        yield inspect.getdoc(rule) or ""
+        yield rule
         return
     waiting, seen = [kind.forward], set()
     while waiting:
@@ -122,8 +129,8 @@ def _docstrings_behind(kind: Any) -> Iterator[str]:
                 {"rules": rules, "losses": losses, "functional": functional, "self": kind}[owner], name, None
             )
             if owner in ("rules", "losses"):
-                if getattr(found, "__module__", "") != "manual.rules.reduction":  # a sum or a mean is not what it does
-                    yield inspect.getdoc(found) or ""
+                if found is not None:
+                    yield found
             elif inspect.isfunction(found):
                 waiting.append(inspect.unwrap(found))
 

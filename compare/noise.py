@@ -75,6 +75,9 @@ _RUNNING = frozenset({"native_batch_norm", "_native_batch_norm_legit", "cudnn_ba
 _RANGES = {"sigmoid": (0.0, 1.0), "_softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "erf": (-1.0, 1.0)}
 """Honest results of these ops never leave their range, and what follows may rely on it."""
 
+_MASKING = frozenset({"multilabel_margin_loss_forward"})
+"""Ops whose second result is a mask in floating-point numbers, of which their backward demands that it is 0 or 1."""
+
 _DIFFERENCES = frozenset(
     """
     _log_softmax _log_softmax_backward_data binary_cross_entropy_with_logits gelu gelu_backward glu_backward
@@ -191,7 +194,7 @@ class Perturbing(TorchDispatchMode):
             for tensor in args[3:5]:
                 if tensor is not None:
                     self._move(tensor, amplitude)
-        for tensor in _floating(out):
+        for tensor in _floating(out)[: 1 if op.name in _MASKING else None]:
             self._move(tensor, amplitude)
             if op.within:
                 tensor.clamp_(*op.within)

@@ -98,11 +98,6 @@ class Equivalence:
             pytest.fail(str(report), pytrace=False)
         return report
 
-    def traces(self, *args: Any, **options: Any) -> Report:
-        """Demand that a recorded trace is that of the reference: see :func:`compare.traces`."""
-        __tracebackhide__ = True
-        return _demanded("traces", args, options)
-
 
 def _failure(call: str, reason: str, error: Exception) -> Report:
     """A call that came to no comparison, as a report: what a test run compared does not pass without it."""

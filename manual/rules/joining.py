@@ -104,6 +104,9 @@ def _cut(x: Any, sections: list[int], axis: int) -> tuple[tuple[Array, ...], Pul
 def chunk(x: Any, *, chunks: int, dim: int = 0) -> tuple[tuple[Array, ...], Pullback]:
     """Cut an array into at most ``chunks`` pieces of equal length along an axis; the last may be shorter.
 
+    Forward: with ``n`` elements along the axis, a :func:`split` into pieces of ``⌈n / chunks⌉``. Backward: the pieces'
+    gradients, joined.
+
     Convention: the length is rounded up, as in torch, so there may be fewer pieces than asked for: 6 in 4 chunks
     gives 3 pieces of 2.
     """

@@ -166,7 +166,7 @@ def gru_layer(
 
     Shapes: see the top of this file, with three gates one below the other: reset ``r``, update ``z``, new ``n``.
 
-    Forward, with ``a = W_ih x_t + b_ih`` and ``b = W_hh h_{t-1} + b_hh``, each of three parts:
+    Forward: with ``a = W_ih x_t + b_ih`` and ``b = W_hh h_{t-1} + b_hh``, each of three parts,
     ``r = σ(a_r + b_r)``, ``z = σ(a_z + b_z)``, ``n = tanh(a_n + r b_n)``, ``h_t = (1 - z) n + z h_{t-1}``. The last is
     computed as ``n + z (h_{t-1} - n)``, as torch does.
 
@@ -367,7 +367,7 @@ def lstm_layer(
 def lstm_cell(
     input: Any, hx: Any, cx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None
 ) -> tuple[tuple[Array, Array], Pullback]:
-    """Take one step of a long short-term memory: a :func:`lstm_layer` of one step, where its formulas are derived.
+    """Take one step of a long short-term memory: an :func:`lstm_layer` of one step, where its formulas are derived.
 
     The values are the new ``h`` and the new ``c``.
     """
