@@ -1,4 +1,11 @@
-"""The PyTorch wing: the same models and the same training step, differentiated by autograd."""
+"""The PyTorch wing: the same models and the same training step, differentiated by autograd.
+
+The examples of this package take these lines for granted.
+
+>>> import numpy as np
+>>> import torch
+>>> import torch_ref
+"""
 
 from torch_ref.training import Side
 
