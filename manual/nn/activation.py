@@ -658,6 +658,8 @@ class Softmax(_Activation):
 class Softmax2d(Module):
     """Softmax over the channels of every pixel of ``(N, C, H, W)`` or ``(C, H, W)``. See :func:`manual.rules.softmax`.
 
+    Shapes: output as the input.
+
     Raises
     ------
     ValueError
@@ -774,6 +776,7 @@ class PReLU(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Set every weight to ``init``."""
         self.weight.data.fill(self.init)
 
     def forward(self, input: Tensor) -> Tensor:

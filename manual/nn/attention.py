@@ -39,6 +39,20 @@ class MultiheadAttention(Module):
         If ``embed_dim`` or ``num_heads`` is not positive.
     AssertionError
         If the heads do not divide ``embed_dim``.
+    ValueError
+        If ``embed_dim`` or ``num_heads`` is not positive.
+    AssertionError
+        If ``embed_dim`` is no multiple of ``num_heads``; when it is called, if a shape does not fit.
+
+    Examples
+    --------
+    >>> attention = nn.MultiheadAttention(embed_dim=4, num_heads=2)
+    >>> x = tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    >>> output, weights = attention(x, x, x)
+    >>> tuple(output.shape)
+    (3, 4)
+    >>> weights.sum(-1)
+    Tensor([1., 1., 1.], requires_grad=True)
     """
 
     def __init__(

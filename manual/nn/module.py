@@ -17,12 +17,26 @@ __all__ = ["Buffer", "Module", "Parameter"]
 class Parameter(Tensor):
     """A tensor that a module owns and an optimizer updates.
 
+    Shapes: any; ``grad`` is ``None`` or has the same.
+
     Parameters
     ----------
     data : array_like, optional
         Its initial value, kept as it is where it is an ndarray; empty by default.
     requires_grad : bool
         ``False`` freezes it.
+
+    Raises
+    ------
+    RuntimeError
+        If it shall require a gradient and its dtype is not floating.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, 2.0]))
+    >>> (weight * weight).backward(tensor([3.0, 5.0]))
+    >>> weight.grad
+    array([ 6., 20.], dtype=float32)
     """
 
     __slots__ = ()
@@ -38,12 +52,23 @@ class Buffer(np.ndarray):
 
     It views its data, where these are an array; the module keeps it as a plain array.
 
+    Shapes: any. Raises nothing of its own.
+
     Parameters
     ----------
     data : array_like, optional
         Its initial value; empty by default.
     persistent : bool
         ``False`` keeps it out of ``state_dict``.
+
+    Examples
+    --------
+    >>> class Count(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.seen = nn.Buffer(tensor([0.0]))
+    >>> Count().state_dict()["seen"], list(Count().parameters())
+    (array([0.], dtype=float32), [])
     """
 
     persistent: bool
@@ -63,6 +88,28 @@ class Module:
 
     Assigning a :class:`Parameter`, a :class:`Buffer` or a :class:`Module` to an attribute registers it under that name;
     ``forward`` is what a subclass writes. Names, order and ``state_dict`` keys are those of ``torch.nn.Module``.
+
+    Shapes: what its ``forward`` takes and returns.
+
+    Raises
+    ------
+    NotImplementedError
+        When it is called, if there is no ``forward``.
+    AttributeError
+        If a parameter or a module is assigned before ``super().__init__()`` was called.
+
+    Examples
+    --------
+    >>> class Scale(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = nn.Parameter(tensor([2.0]))
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> scale = Scale()
+    >>> scale(tensor([3.0, 4.0])).backward(tensor([1.0, 10.0]))
+    >>> {name: parameter.grad for name, parameter in scale.named_parameters()}
+    {'factor': array([43.], dtype=float32)}
     """
 
     training: bool

@@ -42,7 +42,26 @@ class _Values(Module):
 
 
 class ParameterList(_Values):
-    """A list of parameters, under the names "0", "1", ...; arrays and tensors become parameters."""
+    """A list of parameters, under the names "0", "1", ...; arrays and tensors become parameters.
+
+    Shapes: each parameter of a shape of its own.
+
+    Raises
+    ------
+    TypeError
+        If ``values`` is no iterable.
+    RuntimeError
+        When it is called.
+
+    Examples
+    --------
+    >>> scales = nn.ParameterList([tensor([1.0, 2.0])])
+    >>> scales.append(tensor([3.0])) is scales, len(scales)
+    (True, 2)
+    >>> (scales[0] * scales[1]).backward(tensor([5.0, 7.0]))
+    >>> scales[1].grad
+    array([19.], dtype=float32)
+    """
 
     def __init__(self, values: Iterable[Any] | None = None):
         super().__init__()
@@ -103,6 +122,24 @@ class ParameterDict(_Values):
 
     It keeps the order in which names were given, except that those of a plain ``dict`` enter in the order of the
     alphabet, as in torch.
+
+    Shapes: each parameter of a shape of its own.
+
+    Raises
+    ------
+    TypeError
+        If ``parameters`` is no mapping and no iterable of pairs.
+    ValueError
+        If one is no pair.
+    RuntimeError
+        When it is called.
+
+    Examples
+    --------
+    >>> parts = nn.ParameterDict({"scale": tensor([2.0]), "shift": tensor([1.0])})
+    >>> (parts["scale"] * 3 + parts["shift"]).backward(tensor([5.0]))
+    >>> {name: part.grad for name, part in parts.items()}
+    {'scale': array([15.], dtype=float32), 'shift': array([5.], dtype=float32)}
     """
 
     def __init__(self, parameters: Any = None):
