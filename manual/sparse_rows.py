@@ -37,6 +37,14 @@ class SparseRows:
     ------
     RuntimeError
         If the shapes do not fit, or a row is outside.
+
+    Examples
+    --------
+    >>> rows = manual.SparseRows(np.array([2, 0, 2]), np.array([[1.0], [5.0], [3.0]]), (3, 1))
+    >>> rows.to_dense()
+    array([[5.],
+           [0.],
+           [4.]])
     """
 
     __slots__ = ("indices", "shape", "values")
