@@ -6,7 +6,7 @@ The examples of this package take these lines for granted; without the last one 
 
 >>> import numpy as np
 >>> import manual
->>> from manual import nn, optim, rules, tensor
+>>> from manual import classic, models, nn, optim, rules, tensor, training
 >>> from manual.nn import functional as F
 >>> from manual.rules import losses
 >>> _ = np.set_printoptions(precision=4, suppress=True)

@@ -26,7 +26,15 @@ __all__ = ["GradScaler", "OptState"]
 
 
 class OptState(Enum):
-    """How far an optimizer has come since the last ``update``."""
+    """How far an optimizer has come since the last ``update``.
+
+    Takes no arrays. Raises a ``ValueError`` for a number that is no state.
+
+    Examples
+    --------
+    >>> manual.amp.OptState.READY.value, manual.amp.OptState(2).name
+    (0, 'STEPPED')
+    """
 
     READY = 0
     UNSCALED = 1
@@ -53,6 +61,8 @@ class GradScaler:
     Micikevicius, Narang, Alben, Diamos, Elsen, Garcia, Ginsburg, Houston, Kuchaiev, Venkatesh and Wu, "Mixed Precision
     Training" (ICLR 2018), section 3.2.
 
+    Shapes: a loss or output of any shape; each gradient has its parameter's.
+
     Parameters
     ----------
     device : accepted, as in torch; arrays have none
@@ -74,6 +84,20 @@ class GradScaler:
     Convention: as in torch, ``S`` is a float32 number that the first ``scale`` makes; gradients are multiplied by
     ``1 / S``, rounded to float32; ``S`` does not grow beyond the range of float32, and may shrink to 0. Whether a
     gradient overflowed is seen before it is unscaled.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, 2.0]))
+    >>> sgd, scaler = optim.SGD([weight], lr=0.5), manual.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
+    >>> scaler.scale((weight * weight).sum()).backward()
+    >>> weight.grad
+    array([16., 32.], dtype=float32)
+    >>> scaler.step(sgd)
+    >>> weight.data
+    array([0., 0.], dtype=float32)
+    >>> scaler.update()
+    >>> scaler.get_scale()
+    16.0
     """
 
     def __init__(

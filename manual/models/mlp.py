@@ -22,6 +22,17 @@ class MLP(nn.Module):
     dropout : probability with which a hidden value is dropped after its activation
 
     Shapes: ``(rows, sizes[0])`` to ``(rows, sizes[-1])``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two sizes.
+
+    Examples
+    --------
+    >>> model = models.MLP([2, 3, 1])
+    >>> [(name, parameter.shape) for name, parameter in model.named_parameters()]
+    [('layers.0.weight', (3, 2)), ('layers.0.bias', (3,)), ('layers.2.weight', (1, 3)), ('layers.2.bias', (1,))]
     """
 
     def __init__(

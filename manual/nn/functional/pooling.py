@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from manual import random, rules
+from manual.nn.functional.pooling_examples import EXAMPLES
 from manual.tensor import Tensor, apply, as_array
 
 __all__ = [
@@ -43,10 +44,28 @@ __all__ = [
 
 _COUNTS = {1: "one int", 2: "two ints", 3: "three ints"}
 
+_DOCSTRING = """See :func:`manual.rules.{rule}`. A number stands for one in each of the axes.
+
+Shapes: input ``(N, C, {axes})`` or ``(C, {axes})``; the value the same, with other lengths in the place of ``{axes}``.
+
+Raises
+------
+TypeError
+    If a length is no integer.
+RuntimeError
+    If the shape or the lengths do not fit.
+ValueError
+    If an ``output_size`` or ratio is missing or out of reach.
+
+Examples
+--------
+"""
+
 
 def _named(function: Any, name: str, rule: Any) -> Any:
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"See :func:`manual.rules.{rule.__name__}`."
+    axes = {"1": "L", "2": "H, W", "3": "D, H, W"}[name.partition("d_with")[0].removesuffix("d")[-1]]
+    function.__doc__ = _DOCSTRING.format(rule=rule.__name__, axes=axes) + EXAMPLES[name].strip()
     return function
 
 
