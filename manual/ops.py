@@ -223,7 +223,7 @@ def where(condition: Any, input: Any, other: Any) -> Tensor:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples
@@ -247,7 +247,9 @@ def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
     Raises
     ------
     RuntimeError
-        If the mask does not broadcast, or ``value`` is no scalar.
+        If ``value`` is no scalar.
+    ValueError
+        If the mask does not broadcast.
 
     Examples
     --------
@@ -343,7 +345,7 @@ def tile(input: Any, dims: Any) -> Tensor:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If a number is negative.
 
     Examples

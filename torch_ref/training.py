@@ -29,6 +29,8 @@ Penalty = Callable[[dict[str, Tensor]], Tensor]
 def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> list[dict[str, float]]:
     """Take one step.
 
+    Shapes: inputs and targets as the module and the loss take them. Raises what these raise.
+
     Parameters
     ----------
     side : Side
@@ -38,6 +40,17 @@ def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> lis
     Returns
     -------
     The loss terms of every micro-batch.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> side = torch_ref.Side(model, torch.optim.SGD(model.parameters(), lr=0.5), torch.nn.MSELoss())
+    >>> row = torch.tensor([[2.0]]), torch.tensor([[5.0]])
+    >>> [terms["total"] for terms in torch_ref.training.training_step(side, [(row, 0.25), (row, 0.75)])]
+    [9.0, 9.0]
+    >>> side.gradients["weight"], model.weight.data
+    (array([[-12.]], dtype=float32), tensor([[7.]]))
     """
     side.zero_grad()
     losses = [side.accumulate(micro_batch, weight) for micro_batch, weight in micro_batches]
@@ -47,6 +60,9 @@ def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> lis
 
 class Side:
     """A PyTorch training step as one side of a comparison.
+
+    Shapes: inputs and targets as the module and the loss take them; gradients, deposits and slots as their parameter.
+    Raises what the module, the loss and the optimizer raise.
 
     Parameters
     ----------
@@ -82,6 +98,17 @@ class Side:
         The mean total loss of what was accumulated since ``zero_grad``: what ``ReduceLROnPlateau`` is told.
     draws : dict of ``(module path, call)`` to array
         The dropout masks of the last ``accumulate``.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> side = torch_ref.Side(model, torch.optim.SGD(model.parameters(), lr=0.5), torch.nn.MSELoss())
+    >>> side.zero_grad()
+    >>> side.accumulate((torch.tensor([[2.0]]), torch.tensor([[5.0]])), weight=0.5)["total"]
+    9.0
+    >>> side.deposits["weight"]
+    array([[-6.]], dtype=float32)
     """
 
     def __init__(
@@ -385,6 +412,14 @@ def loss_denominator(loss: Any, output: Tensor, target: Tensor) -> float:
     Cross entropy with class indices divides by the sum of the target weights of what is not ignored, with class
     probabilities by the number of rows; NLL likewise; a divergence's ``batchmean`` by the rows; every other loss by the
     number of elements of its output.
+
+    Shapes: output and target as the loss takes them; the value is a number. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> from torch_ref.training import loss_denominator
+    >>> loss_denominator(torch.nn.CrossEntropyLoss(), torch.zeros(3, 2), torch.tensor([0, 1, -100]))
+    2.0
     """
     if isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
         if target.is_floating_point():

@@ -128,7 +128,7 @@ def C_from_lambda(lambda_: float) -> float:  # noqa: N802 (C is scikit-learn's n
     scikit-learn's ``LogisticRegression`` minimises ``C sum_i l_i + |w|^2 / 2``. The course minimises ``1/m sum_i l_i +
     lambda/(2m) |w|^2``; times ``m / lambda`` that is ``1/lambda sum_i l_i + |w|^2 / 2``. The rows cancel.
 
-    Shapes: a scalar or an array, element by element. Raises ``ZeroDivisionError`` for 0.
+    Shapes: a scalar or an array, element by element. Raises ``ValueError`` for 0.
 
     Examples
     --------
@@ -142,7 +142,7 @@ def C_from_lambda(lambda_: float) -> float:  # noqa: N802 (C is scikit-learn's n
 def lambda_from_C(C: float) -> float:  # noqa: N802 (C is scikit-learn's name)
     """The course's lambda from scikit-learn's C: ``lambda = 1 / C``.
 
-    Shapes: a scalar or an array, element by element. Raises ``ZeroDivisionError`` for 0.
+    Shapes: a scalar or an array, element by element. Raises ``ValueError`` for 0.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def svm_C_from_lambda(lambda_: float) -> float:  # noqa: N802 (C is the course's
     lambda`` as for logistic regression, and for the same reason; it says nothing of the size of the cost, which
     ``svm_sum_form_from_mean`` converts.
 
-    Shapes: a scalar or an array, element by element. Raises ``ZeroDivisionError`` for 0.
+    Shapes: a scalar or an array, element by element. Raises ``ValueError`` for 0.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def svm_C_from_lambda(lambda_: float) -> float:  # noqa: N802 (C is the course's
 def svm_lambda_from_C(C: float) -> float:  # noqa: N802 (C is the course's name)
     """The lambda of ``1/m sum_i t_i + lambda/(2m) |w|^2`` from the C of ``C sum_i t_i + |w|^2 / 2``.
 
-    Shapes: a scalar or an array, element by element. Raises ``ZeroDivisionError`` for 0.
+    Shapes: a scalar or an array, element by element. Raises ``ValueError`` for 0.
 
     Examples
     --------

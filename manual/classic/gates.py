@@ -27,7 +27,7 @@ def truth_table(name: str, dtype: DTypeLike = np.float64) -> tuple[Array, Array]
 
     Raises
     ------
-    KeyError
+    ValueError
         If the gate is unknown.
 
     Examples
@@ -53,7 +53,7 @@ def gate(name: str, dtype: DTypeLike = np.float64) -> LogisticRegression:
 
     Raises
     ------
-    KeyError
+    ValueError
         If the gate is unknown.
 
     Examples

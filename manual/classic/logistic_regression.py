@@ -49,7 +49,7 @@ class LogisticRegression(LinearModel):
     Raises
     ------
     ValueError
-        If ``lambda_`` is negative or without ``rows``, or, when it is used, a shape or a label does not fit.
+        If ``lambda_`` is negative or without ``rows``, or, when it is used, a shape does not fit.
 
     Examples
     --------

@@ -531,7 +531,7 @@ class KLDivLoss(_Loss):
     ------
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples

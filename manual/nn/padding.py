@@ -59,7 +59,9 @@ class ReflectionPad1d(_ReflectionPad):
     Raises
     ------
     RuntimeError
-        When it is called, if the input has other axes, or a padding is not less than its axis.
+        When it is called, if a padding is not less than its axis.
+    NotImplementedError
+        When it is called, if the input has other axes.
 
     Examples
     --------
@@ -83,7 +85,9 @@ class ReflectionPad2d(_ReflectionPad):
     Raises
     ------
     RuntimeError
-        When it is called, if the input has other axes, or a padding is not less than its axis.
+        When it is called, if a padding is not less than its axis.
+    NotImplementedError
+        When it is called, if the input has other axes.
 
     Examples
     --------
@@ -110,7 +114,9 @@ class ReflectionPad3d(_ReflectionPad):
     Raises
     ------
     RuntimeError
-        When it is called, if the input has other axes, or a padding is not less than its axis.
+        When it is called, if a padding is not less than its axis.
+    NotImplementedError
+        When it is called, if the input has other axes.
 
     Examples
     --------
@@ -137,7 +143,7 @@ class ReplicationPad1d(_ReplicationPad):
 
     Raises
     ------
-    RuntimeError
+    NotImplementedError
         When it is called, if the input has other axes.
 
     Examples
@@ -161,7 +167,7 @@ class ReplicationPad2d(_ReplicationPad):
 
     Raises
     ------
-    RuntimeError
+    NotImplementedError
         When it is called, if the input has other axes.
 
     Examples
@@ -188,7 +194,7 @@ class ReplicationPad3d(_ReplicationPad):
 
     Raises
     ------
-    RuntimeError
+    NotImplementedError
         When it is called, if the input has other axes.
 
     Examples

@@ -160,7 +160,7 @@ class EmbeddingBag(_Table):
         If ``padding_idx`` is no row, or ``_weight`` has another shape.
     ValueError
         When it is called, if the input, the offsets and the weights do not go together.
-    IndexError
+    RuntimeError
         When it is called, if an index is no row.
 
     Examples

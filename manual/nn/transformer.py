@@ -48,9 +48,9 @@ class TransformerEncoderLayer(Module):
     Raises
     ------
     RuntimeError
-        If ``activation`` is unknown; when it is called, if a shape does not fit.
+        If ``activation`` is unknown.
     AssertionError
-        If ``d_model`` is no multiple of ``nhead``.
+        If ``d_model`` is no multiple of ``nhead``; when it is called, if a shape does not fit.
 
     Examples
     --------
@@ -120,9 +120,9 @@ class TransformerDecoderLayer(Module):
     Raises
     ------
     RuntimeError
-        If ``activation`` is unknown; when it is called, if a shape does not fit.
+        If ``activation`` is unknown.
     AssertionError
-        If ``d_model`` is no multiple of ``nhead``.
+        If ``d_model`` is no multiple of ``nhead``; when it is called, if a shape does not fit.
 
     Examples
     --------

@@ -24,7 +24,7 @@ def add(x: Any, y: Any, *, alpha: float = 1) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples
@@ -60,7 +60,7 @@ def sub(x: Any, y: Any, *, alpha: float = 1) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples
@@ -96,7 +96,7 @@ def mul(x: Any, y: Any) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples
@@ -135,7 +135,7 @@ def div(x: Any, y: Any) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples

@@ -26,7 +26,7 @@ def maximum(x: Any, y: Any) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples
@@ -62,7 +62,7 @@ def minimum(x: Any, y: Any) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples
@@ -106,7 +106,9 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> tuple[Array, Pullback]:
     Raises
     ------
     RuntimeError
-        If there is neither ``min`` nor ``max``, or the shapes do not broadcast.
+        If there is neither ``min`` nor ``max``.
+    ValueError
+        If the shapes do not broadcast.
 
     Examples
     --------
@@ -159,7 +161,7 @@ def where(x: Any, y: Any, *, condition: Any) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples

@@ -263,7 +263,9 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
     Raises
     ------
     RuntimeError
-        If a shape does not fit.
+        If the matrices do not fit each other.
+    ValueError
+        If ``input`` does not broadcast to their product.
 
     Examples
     --------

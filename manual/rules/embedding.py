@@ -108,7 +108,7 @@ def embedding_bag(
 
     Raises
     ------
-    IndexError
+    RuntimeError
         If an index is no row.
 
     Examples

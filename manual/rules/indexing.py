@@ -262,7 +262,9 @@ def masked_fill(x: Any, value: Any, *, mask: Any) -> tuple[Array, Pullback]:
     Raises
     ------
     RuntimeError
-        If the mask does not broadcast, or ``value`` is no scalar.
+        If ``value`` is no scalar.
+    ValueError
+        If the mask does not broadcast.
 
     Examples
     --------
@@ -296,7 +298,7 @@ def masked_select(x: Any, *, mask: Any) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples

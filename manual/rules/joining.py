@@ -254,8 +254,7 @@ def roll(x: Any, *, shifts: Any, dims: Any = None) -> tuple[Array, Pullback]:
     ------
     IndexError
         If there is no such axis.
-    RuntimeError
-        If there are not as many shifts as axes.
+    
 
     Examples
     --------
@@ -284,7 +283,9 @@ def repeat(x: Any, *, repeats: Any) -> tuple[Array, Pullback]:
     Raises
     ------
     RuntimeError
-        If there are fewer numbers than axes, or one is negative.
+        If there are fewer numbers than axes.
+    ValueError
+        If one is negative.
 
     Examples
     --------

@@ -28,7 +28,7 @@ def pow(x: Any, exponent: Any) -> tuple[Array, Pullback]:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples

@@ -233,7 +233,9 @@ def index_add(x: Any, source: Any, *, dim: int, index: Any, alpha: float = 1) ->
     Raises
     ------
     IndexError
-        If there is no such axis or element.
+        If there is no such axis.
+    RuntimeError
+        If there is no such element.
 
     Examples
     --------

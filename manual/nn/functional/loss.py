@@ -363,7 +363,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     ------
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples

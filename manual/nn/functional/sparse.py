@@ -95,11 +95,9 @@ def embedding_bag(
     ValueError
         If the shapes or the mode do not fit.
     RuntimeError
-        If the input is not integer, or ``padding_idx`` no row.
+        If the input is not integer, or an index or ``padding_idx`` is no row.
     NotImplementedError
         If there are weights for the samples and the mode is not ``"sum"``.
-    IndexError
-        If an index is no row.
 
     Examples
     --------

@@ -41,7 +41,7 @@ def vector_to_parameters(vec: Any, parameters: Iterable[Tensor]) -> None:
 
     Raises
     ------
-    RuntimeError
+    ValueError
         If the vector is too short.
 
     Examples

@@ -65,8 +65,6 @@ class LambdaLR(_OfFunctions):
     ------
     ValueError
         If there is not one function for each group.
-    TypeError
-        If ``optimizer`` is no Optimizer.
     KeyError
         If ``last_epoch`` is given, and a group has no ``initial_lr``.
 
@@ -110,7 +108,7 @@ class MultiplicativeLR(_OfFunctions):
     ValueError
         If there is not one function for each group.
     TypeError
-        If one is no function, or ``optimizer`` no Optimizer.
+        If one is no function.
     KeyError
         If ``last_epoch`` is given, and a group has no ``initial_lr``.
 

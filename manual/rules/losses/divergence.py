@@ -37,7 +37,7 @@ def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: 
         For an unknown reduction.
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
+    ValueError
         If the shapes do not broadcast.
 
     Examples
