@@ -68,10 +68,12 @@ class SparseRows:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the values."""
         return self.values.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes of the whole array."""
         return len(self.shape)
 
     @property
@@ -80,6 +82,7 @@ class SparseRows:
         return self.values.base
 
     def copy(self) -> SparseRows:
+        """An independent copy."""
         return SparseRows(self.indices.copy(), self.values.copy(), self.shape)
 
     @classmethod

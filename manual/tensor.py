@@ -79,14 +79,17 @@ class Tensor(TensorMethods):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The array's shape, a tuple."""
         return self.data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The array's dtype."""
         return self.data.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
@@ -95,12 +98,15 @@ class Tensor(TensorMethods):
         return self._node is None
 
     def dim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one axis."""
         return self.data.shape if dim is None else self.data.shape[dim]
 
     def numel(self) -> int:
+        """The number of elements."""
         return self.data.size
 
     def item(self) -> Any:
@@ -108,6 +114,7 @@ class Tensor(TensorMethods):
         return self.data.item()
 
     def tolist(self) -> Any:
+        """The elements as nested lists, a scalar as a number."""
         return self.data.tolist()
 
     def numpy(self) -> Array:

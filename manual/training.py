@@ -339,6 +339,7 @@ class Side(_Update):
 
     @property
     def buffers(self) -> dict[str, Array]:
+        """The buffers by name."""
         return dict(self.module.named_buffers())
 
     def replay(self, draws: Mapping[tuple[str, int], Array]) -> None:

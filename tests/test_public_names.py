@@ -25,10 +25,31 @@ import pytest
 from tabulate import tabulate
 
 MODULES = [
+    "manual",
+    "manual.nn",
+    "manual.nn.functional",
+    "manual.nn.init",
+    "manual.nn.utils",
+    "manual.nn.utils.clip_grad",
+    "manual.nn.utils.convert",
+    "manual.nn.utils.rnn",
     "manual.optim",
     "manual.optim.lr_scheduler",
     "manual.optim.swa_utils",
+    "manual.amp",
+    "manual.autograd",
+    "manual.classic",
+    "manual.models",
+    "manual.training",
+    "manual.rules",
     "manual.rules.losses",
+    "torch_ref",
+    "torch_ref.classic",
+    "torch_ref.models",
+    "torch_ref.training",
+    "torch_ref.recording",
+    "torch_ref.copying",
+    "torch_ref.scheduling",
 ]
 
 METHODS = (types.FunctionType, property, classmethod, staticmethod)

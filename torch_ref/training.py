@@ -157,6 +157,7 @@ class Side:
     # -- the step --------------------------------------------------------------------------------------------------
 
     def zero_grad(self) -> None:
+        """Take the gradients of the last step away."""
         self.optimizer.zero_grad()
         self.mean_loss = 0.0
 
@@ -219,21 +220,25 @@ class Side:
         self.advance_schedule()
 
     def clip_gradients(self) -> None:
+        """Clip, where there is a clip, and keep the norm that it returns."""
         self.total_norm = None
         if self.clip is not None:
             norm = self.clip([p for p in self._named.values() if p.requires_grad])
             self.total_norm = None if norm is None else float(norm)
 
     def update(self, closure: Callable[[], Any] | None = None) -> None:
+        """Let the optimizer make its step."""
         self.optimizer.step(closure) if closure else self.optimizer.step()
 
     def advance_schedule(self) -> None:
+        """Let the schedule go on, where there is one."""
         advance(self.scheduler, self.mean_loss)
 
     # -- what it holds ---------------------------------------------------------------------------------------------
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
+        """The parameters by name; views."""
         return {name: to_array(parameter) for name, parameter in self._named.items()}
 
     @property
@@ -243,6 +248,7 @@ class Side:
 
     @property
     def buffers(self) -> dict[str, np.ndarray]:
+        """The buffers by name; views."""
         return {name: to_array(buffer) for name, buffer in self.module.named_buffers()}
 
     @property

@@ -101,7 +101,7 @@ def update_output_first(
     the gradient of no function. The error printed after the first round in Matt Mazur's "A Step by Step Backpropagation
     Example" (2015), 0.291027924, comes out this way; the simultaneous update gives 0.291027774.
 
-    Shapes: ``x (m, n)``, ``y (m, outputs)``, ``weights (m,)``.
+    Shapes: ``x (m, n)``, ``y (m, outputs)``, ``weights (m,)``. Raises what the network raises.
 
     Returns
     -------

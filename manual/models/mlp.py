@@ -23,10 +23,7 @@ class MLP(nn.Module):
 
     Shapes: ``(rows, sizes[0])`` to ``(rows, sizes[-1])``.
 
-    Raises
-    ------
-    ValueError
-        If there are fewer than two sizes.
+    Raises nothing of its own: one size makes a model without layers.
 
     Examples
     --------

@@ -53,8 +53,6 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     ------
     ValueError
         If ``cutoffs`` are not unique increasing whole numbers between 1 and ``n_classes - 1``.
-    ValueError
-        If ``cutoffs`` is empty, or no rising list of whole numbers below ``n_classes``.
     RuntimeError
         When it is called, if the shapes do not fit, or a target is no class.
 

@@ -39,10 +39,6 @@ class MultiheadAttention(Module):
         If ``embed_dim`` or ``num_heads`` is not positive.
     AssertionError
         If the heads do not divide ``embed_dim``.
-    ValueError
-        If ``embed_dim`` or ``num_heads`` is not positive.
-    AssertionError
-        If ``embed_dim`` is no multiple of ``num_heads``; when it is called, if a shape does not fit.
 
     Examples
     --------

@@ -283,12 +283,15 @@ class ModuleDict(Module):
         return key in self._modules
 
     def keys(self) -> Any:
+        """The names, in order."""
         return self._modules.keys()
 
     def values(self) -> Any:
+        """The modules, in order."""
         return self._modules.values()
 
     def items(self) -> Any:
+        """Names and modules, in order."""
         return self._modules.items()
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
@@ -307,6 +310,7 @@ class ModuleDict(Module):
         return self._modules.pop(key)
 
     def clear(self) -> None:
+        """Take every module out."""
         self._modules.clear()
 
 

@@ -105,6 +105,7 @@ class UninitializedParameter(Parameter):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Refused until ``materialize`` gives it one."""
         raise RuntimeError(_NO_SHAPE)
 
     def materialize(self, shape: Sequence[int], device: Any = None, dtype: Any = None) -> None:

@@ -232,9 +232,7 @@ class HingeLoss(_Loss):
     Raises
     ------
     ValueError
-        If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not broadcast.
+        If the shapes differ, or ``reduction`` is unknown.
 
     Examples
     --------
@@ -261,9 +259,7 @@ class SquaredHingeLoss(_Loss):
     Raises
     ------
     ValueError
-        If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not broadcast.
+        If the shapes differ, or ``reduction`` is unknown.
 
     Examples
     --------
@@ -530,9 +526,7 @@ class KLDivLoss(_Loss):
     Raises
     ------
     ValueError
-        If ``reduction`` is unknown.
-    ValueError
-        If the shapes do not broadcast.
+        If the shapes do not broadcast, or ``reduction`` is unknown.
 
     Examples
     --------

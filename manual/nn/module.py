@@ -208,6 +208,7 @@ class Module:
             self._non_persistent.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
+        """Register a child under a name; ``None`` keeps the place."""
         self._check_name(name, "module", "_modules")
         self._forget(name, but="_modules")
         self._modules[name] = module
@@ -271,11 +272,13 @@ class Module:
     # -- the tree --------------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct children with their names, each once."""
         for name, module in self._modules.items():
             if module is not None:
                 yield name, module
 
     def children(self) -> Iterator[Module]:
+        """The direct children, each once."""
         for _, module in self.named_children():
             yield module
 
@@ -290,6 +293,7 @@ class Module:
             yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
 
     def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
         for _, module in self.named_modules():
             yield module
 
@@ -316,13 +320,16 @@ class Module:
         return self._named("_parameters", prefix, recurse)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once; with ``recurse=False`` only its own."""
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Array]]:
+        """All buffers with their paths."""
         return self._named("_buffers", prefix, recurse)
 
     def buffers(self, recurse: bool = True) -> Iterator[Array]:
+        """All buffers; with ``recurse=False`` only its own."""
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
@@ -386,14 +393,17 @@ class Module:
         return self
 
     def eval(self) -> Self:
+        """Switch to evaluation, and return the module."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze or thaw every parameter, and return the module."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        """Take the gradient of every parameter away, or set it to zero."""
         for parameter in self.parameters():
             if set_to_none:
                 parameter.grad = None
@@ -420,9 +430,11 @@ class Module:
         return self
 
     def float(self) -> Self:
+        """Bring floating parameters and buffers to float32, and return the module."""
         return self.to(np.float32)
 
     def double(self) -> Self:
+        """Bring floating parameters and buffers to float64, and return the module."""
         return self.to(np.float64)
 
     def extra_repr(self) -> str:

@@ -282,8 +282,6 @@ class TripletMarginLoss(_Loss):
     ------
     ValueError
         If the margin is not positive.
-    ValueError
-        If the margin is not positive, or ``reduction`` is unknown.
     RuntimeError
         If the shapes do not fit.
 

@@ -93,6 +93,7 @@ class ParameterList(_Values):
         return str(position % len(self))
 
     def append(self, value: Any) -> Self:
+        """Add one at the end, and return the list."""
         self._size += 1
         self[-1] = value
         return self
@@ -192,15 +193,19 @@ class ParameterDict(_Values):
         return self
 
     def keys(self) -> Iterable[str]:
+        """The names, in order."""
         return self._keys.keys()
 
     def values(self) -> Iterable[Any]:
+        """The parameters, in order."""
         return (self[key] for key in self._keys)
 
     def items(self) -> Iterable[tuple[str, Any]]:
+        """Names and parameters, in order."""
         return ((key, self[key]) for key in self._keys)
 
     def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of that name, or else the default."""
         return self[key] if key in self._keys else default
 
     def setdefault(self, key: str, default: Any = None) -> Any:
@@ -229,6 +234,7 @@ class ParameterDict(_Values):
         return key, self.pop(key)
 
     def clear(self) -> None:
+        """Take every parameter out."""
         for key in list(self._keys):
             del self[key]
 

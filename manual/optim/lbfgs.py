@@ -68,10 +68,6 @@ class LBFGS(Optimizer):
         If there is more than one parameter group.
     RuntimeError
         From ``step``, if ``line_search_fn`` is another name.
-    ValueError
-        If the rate is negative, or there is more than one parameter group.
-    RuntimeError
-        From ``step``, if ``line_search_fn`` is neither ``None`` nor ``"strong_wolfe"``.
 
     Examples
     --------

@@ -51,8 +51,6 @@ class SparseAdam(Optimizer):
         From ``step``, if a gradient is dense.
     ValueError
         If the rate or ``eps`` is not positive, or a beta is not in [0, 1).
-    RuntimeError
-        From ``step``, if a gradient is an array.
 
     Examples
     --------

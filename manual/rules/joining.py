@@ -254,7 +254,6 @@ def roll(x: Any, *, shifts: Any, dims: Any = None) -> tuple[Array, Pullback]:
     ------
     IndexError
         If there is no such axis.
-    
 
     Examples
     --------

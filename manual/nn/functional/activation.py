@@ -204,10 +204,7 @@ def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: b
 
     Shapes: input and output alike, of any shape ``(*)``.
 
-    Raises
-    ------
-    AssertionError
-        If ``max_val`` is not greater than ``min_val``.
+    Raises nothing: where the bounds are the wrong way round, everything becomes ``max_val``.
 
     Examples
     --------

@@ -138,9 +138,7 @@ def hinge_loss(input: Any, target: Any, reduction: str = "mean") -> Tensor:
     Raises
     ------
     ValueError
-        If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not broadcast.
+        If the shapes differ, or ``reduction`` is unknown.
 
     Examples
     --------
@@ -162,9 +160,7 @@ def squared_hinge_loss(input: Any, target: Any, reduction: str = "mean") -> Tens
     Raises
     ------
     ValueError
-        If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not broadcast.
+        If the shapes differ, or ``reduction`` is unknown.
 
     Examples
     --------
@@ -362,9 +358,7 @@ def kl_div(input: Any, target: Any, reduction: str = "mean", log_target: bool = 
     Raises
     ------
     ValueError
-        If ``reduction`` is unknown.
-    ValueError
-        If the shapes do not broadcast.
+        If the shapes do not broadcast, or ``reduction`` is unknown.
 
     Examples
     --------

@@ -179,7 +179,22 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """See :func:`manual.rules.avg_pool`."""
+    """See :func:`manual.rules.avg_pool`.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``; the value the same, with as many elements as there are windows.
+
+    Raises
+    ------
+    TypeError
+        If a length is no integer.
+    RuntimeError
+        If the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> F.avg_pool1d(tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
+    Tensor([[2., 1.]])
+    """
     return _avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 

@@ -77,12 +77,15 @@ class PackedSequence(_Packed):
         return self._replace(data=self.data.to(dtype))
 
     def double(self) -> PackedSequence:
+        """The same sequences in float64."""
         return self.to(np.float64)
 
     def float(self) -> PackedSequence:
+        """The same sequences in float32."""
         return self.to(np.float32)
 
     def half(self) -> PackedSequence:
+        """The same sequences in float16."""
         return self.to(np.float16)
 
 

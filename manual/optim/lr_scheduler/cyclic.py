@@ -55,8 +55,6 @@ class CyclicLR(LRScheduler):
     ------
     ValueError
         If the mode is unknown, the optimizer has no momentum to move, or a list has not one value per group.
-    ValueError
-        If ``mode`` is unknown, a list has not one value for each group, or ``cycle_momentum`` finds no momentum.
     TypeError
         If ``optimizer`` is no Optimizer.
 

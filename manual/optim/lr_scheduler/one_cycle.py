@@ -56,9 +56,6 @@ class OneCycleLR(LRScheduler):
     ValueError
         If an option is out of range, the optimizer has no momentum to move, or ``step`` is called more than ``N``
         times.
-    ValueError
-        If the steps are neither given nor positive, another option is out of range, ``cycle_momentum`` finds no
-        momentum, or there is a step more than ``total_steps``.
     TypeError
         If ``optimizer`` is no Optimizer.
 

@@ -44,10 +44,6 @@ def binary_cross_entropy(
         If the shapes differ.
     RuntimeError
         If an element of ``input`` or ``target`` lies outside [0, 1], or ``weight`` does not broadcast.
-    ValueError
-        If the shapes differ, or ``reduction`` is unknown.
-    RuntimeError
-        If an element of the input or of the target is not in [0, 1], or ``weight`` does not broadcast.
 
     Examples
     --------
@@ -123,10 +119,6 @@ def binary_cross_entropy_with_logits(
     ------
     ValueError
         If the shapes differ.
-    RuntimeError
-        If ``weight`` or ``pos_weight`` does not broadcast.
-    ValueError
-        If the shapes differ, or ``reduction`` is unknown.
     RuntimeError
         If ``weight`` or ``pos_weight`` does not broadcast.
 

@@ -42,8 +42,6 @@ def nll_loss(
         If shapes or dtypes do not fit, as torch distinguishes them.
     IndexError
         If a class is out of bounds.
-    IndexError
-        If a target is no class and not ``ignore_index``.
     ValueError
         If the batches differ, the input is a scalar, or ``reduction`` is unknown.
     RuntimeError
@@ -114,8 +112,6 @@ def cross_entropy(
         If shapes, dtypes or ``label_smoothing`` do not fit, as torch distinguishes them.
     IndexError
         If a class is out of bounds.
-    IndexError
-        If a target is no class and not ``ignore_index``.
     ValueError
         If the batches differ, the input is a scalar, or ``reduction`` is unknown.
     RuntimeError

@@ -63,10 +63,6 @@ def ctc_loss(
         If shapes, lengths, labels or ``blank`` do not fit.
     ValueError
         For an unknown reduction.
-    RuntimeError
-        If a shape does not fit, a length is negative or greater than its axis, or a label or ``blank`` is no class.
-    ValueError
-        If ``reduction`` is unknown.
 
     Examples
     --------

@@ -35,10 +35,6 @@ def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: 
     ------
     ValueError
         For an unknown reduction.
-    ValueError
-        If ``reduction`` is unknown.
-    ValueError
-        If the shapes do not broadcast.
 
     Examples
     --------

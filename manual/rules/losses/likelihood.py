@@ -43,8 +43,6 @@ def gaussian_nll_loss(
         If ``var`` has another shape, or a negative entry.
     RuntimeError
         If input and target do not broadcast.
-    ValueError
-        If ``var`` has another shape or a negative element, or ``reduction`` is unknown.
 
     Examples
     --------

@@ -35,8 +35,6 @@ def hinge_loss(input: Array, target: Array, *, reduction: str = "mean") -> tuple
     ------
     ValueError
         If the shapes differ.
-    ValueError
-        If ``reduction`` is unknown.
     RuntimeError
         If the shapes do not broadcast.
 
@@ -74,8 +72,6 @@ def squared_hinge_loss(input: Array, target: Array, *, reduction: str = "mean") 
     ------
     ValueError
         If the shapes differ.
-    ValueError
-        If ``reduction`` is unknown.
     RuntimeError
         If the shapes do not broadcast.
 
@@ -174,10 +170,6 @@ def multi_margin_loss(
         If ``p`` is neither 1 nor 2.
     RuntimeError
         If shapes or dtypes do not fit, or a class is out of range (torch raises no IndexError here).
-    ValueError
-        If ``p`` is neither 1 nor 2, or ``reduction`` is unknown.
-    RuntimeError
-        If a shape does not fit, or a target is no class.
 
     Examples
     --------

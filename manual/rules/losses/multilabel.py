@@ -36,8 +36,6 @@ def multilabel_margin_loss(input: Array, target: Array, *, reduction: str = "mea
         If shapes or dtypes do not fit, or a class is out of range.
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not fit, or a target is no integer or no class.
 
     Examples
     --------
@@ -108,10 +106,6 @@ def multilabel_soft_margin_loss(
         If there is no axis of classes.
     ValueError
         If ``reduction`` is unknown.
-    IndexError
-        If the input is a scalar.
-    RuntimeError
-        If the shapes do not broadcast.
 
     Examples
     --------

@@ -48,8 +48,6 @@ def margin_ranking_loss(
         If the inputs have different numbers of axes, or do not broadcast.
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
-        If the three have not the same number of axes, or do not broadcast.
 
     Examples
     --------
@@ -152,8 +150,6 @@ def cosine_embedding_loss(
         If the shapes do not fit.
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not fit.
 
     Examples
     --------
@@ -235,10 +231,6 @@ def triplet_margin_loss(
     ------
     ValueError
         If the margin is not positive.
-    RuntimeError
-        If the shapes do not fit.
-    ValueError
-        If the margin is not positive, or ``reduction`` is unknown.
     RuntimeError
         If the shapes do not fit.
 

@@ -115,8 +115,6 @@ def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta
         If ``beta`` is negative.
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not broadcast, or ``beta`` is negative.
 
     Examples
     --------
@@ -167,8 +165,6 @@ def huber_loss(input: Array, target: Array, *, reduction: str = "mean", delta: f
         If ``delta`` is not positive.
     ValueError
         If ``reduction`` is unknown.
-    RuntimeError
-        If the shapes do not broadcast, or ``delta`` is not positive.
 
     Examples
     --------
