@@ -50,6 +50,7 @@ MODULES = [
     "torch_ref.recording",
     "torch_ref.copying",
     "torch_ref.scheduling",
+    "compare",
 ]
 
 METHODS = (types.FunctionType, property, classmethod, staticmethod)

@@ -21,6 +21,8 @@ _COLOURS = {"equivalent": "green", "diverged": "crimson", "abstained": "darkgold
 class Report:
     """What a comparison of a user's own code found.
 
+    Takes no arrays: a call makes it. Raises nothing of its own; ``assert_equivalent`` raises an ``AssertionError``.
+
     Parameters
     ----------
     verdict : Verdict
@@ -31,6 +33,15 @@ class Report:
     ----------
     verdict : Verdict
         Everything, as data.
+
+    Examples
+    --------
+    >>> import compare, numpy as np
+    >>> report = compare.gradients(
+    ...     lambda w: ((w**2).sum(), {"w": w}), lambda w: (w**2).sum(), {"w": np.array([1.0, -2.0])}
+    ... )
+    >>> type(report) is compare.Report, report.outcome == "diverged", report.causes[0].cause
+    (True, True, 'constant factor')
     """
 
     def __init__(self, verdict: Verdict, title: str):
