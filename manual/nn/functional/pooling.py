@@ -42,6 +42,7 @@ __all__ = [
     "max_unpool3d",
 ]
 
+_AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
 _COUNTS = {1: "one int", 2: "two ints", 3: "three ints"}
 
 _DOCSTRING = """See :func:`manual.rules.{rule}`. A number stands for one in each of the axes.
@@ -64,7 +65,7 @@ Examples
 
 def _named(function: Any, name: str, rule: Any) -> Any:
     function.__name__ = function.__qualname__ = name
-    axes = {"1": "L", "2": "H, W", "3": "D, H, W"}[name.partition("d_with")[0].removesuffix("d")[-1]]
+    axes = _AXES[next(int(letter) for letter in name if letter.isdigit())]
     function.__doc__ = _DOCSTRING.format(rule=rule.__name__, axes=axes) + EXAMPLES[name].strip()
     return function
 
