@@ -26,7 +26,15 @@ __all__ = ["GradScaler", "OptState"]
 
 
 class OptState(Enum):
-    """How far an optimizer has come since the last ``update``."""
+    """How far an optimizer has come since the last ``update``.
+
+    Takes no arrays. Raises a ``ValueError`` for a number that is no state.
+
+    Examples
+    --------
+    >>> manual.amp.OptState.READY.value, manual.amp.OptState(2).name
+    (0, 'STEPPED')
+    """
 
     READY = 0
     UNSCALED = 1
@@ -53,6 +61,8 @@ class GradScaler:
     Micikevicius, Narang, Alben, Diamos, Elsen, Garcia, Ginsburg, Houston, Kuchaiev, Venkatesh and Wu, "Mixed Precision
     Training" (ICLR 2018), section 3.2.
 
+    Shapes: a loss or output of any shape; each gradient has its parameter's.
+
     Parameters
     ----------
     device : accepted, as in torch; arrays have none
@@ -74,6 +84,20 @@ class GradScaler:
     Convention: as in torch, ``S`` is a float32 number that the first ``scale`` makes; gradients are multiplied by
     ``1 / S``, rounded to float32; ``S`` does not grow beyond the range of float32, and may shrink to 0. Whether a
     gradient overflowed is seen before it is unscaled.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, 2.0]))
+    >>> sgd, scaler = optim.SGD([weight], lr=0.5), manual.amp.GradScaler("cpu", init_scale=8.0, growth_interval=1)
+    >>> scaler.scale((weight * weight).sum()).backward()
+    >>> weight.grad
+    array([16., 32.], dtype=float32)
+    >>> scaler.step(sgd)
+    >>> weight.data
+    array([0., 0.], dtype=float32)
+    >>> scaler.update()
+    >>> scaler.get_scale()
+    16.0
     """
 
     def __init__(
@@ -240,24 +264,31 @@ class GradScaler:
         return self._init_scale if self._scale is None else float(self._scale)
 
     def get_growth_factor(self) -> float:
+        """By what the scale grows."""
         return self._growth_factor
 
     def set_growth_factor(self, new_factor: float) -> None:
+        """Set by what the scale grows."""
         self._growth_factor = new_factor
 
     def get_backoff_factor(self) -> float:
+        """By what the scale shrinks."""
         return self._backoff_factor
 
     def set_backoff_factor(self, new_factor: float) -> None:
+        """Set by what the scale shrinks."""
         self._backoff_factor = new_factor
 
     def get_growth_interval(self) -> int:
+        """How many good steps in a row let the scale grow."""
         return self._growth_interval
 
     def set_growth_interval(self, new_interval: int) -> None:
+        """Set how many good steps in a row let the scale grow."""
         self._growth_interval = new_interval
 
     def is_enabled(self) -> bool:
+        """Whether losses are scaled at all."""
         return self._enabled
 
     def state_dict(self) -> dict[str, Any]:

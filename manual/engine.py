@@ -31,7 +31,18 @@ grad_mode = _GradMode()
 
 
 def is_grad_enabled() -> bool:
-    """Whether ops record nodes in this thread."""
+    """Whether ops record nodes in this thread.
+
+    Takes no arrays. Raises nothing.
+
+    Examples
+    --------
+    >>> with manual.no_grad():
+    ...     manual.is_grad_enabled()
+    False
+    >>> manual.is_grad_enabled()
+    True
+    """
     return grad_mode.enabled
 
 
@@ -45,12 +56,34 @@ def _grad_mode_set(enabled: bool) -> Iterator[None]:
 
 
 def no_grad() -> Any:
-    """Context (or decorator) in which ops record nothing, as ``torch.no_grad()``."""
+    """Context (or decorator) in which ops record nothing, as ``torch.no_grad()``.
+
+    Takes no arrays. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> with manual.no_grad():
+    ...     y = x * 2
+    >>> y.requires_grad, (x * 2).requires_grad
+    (False, True)
+    """
     return _grad_mode_set(False)
 
 
 def enable_grad() -> Any:
-    """Context (or decorator) in which ops record again, as ``torch.enable_grad()``."""
+    """Context (or decorator) in which ops record again, as ``torch.enable_grad()``.
+
+    Takes no arrays. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([1.0], requires_grad=True)
+    >>> with manual.no_grad(), manual.enable_grad():
+    ...     y = x * 2
+    >>> y.requires_grad
+    True
+    """
     return _grad_mode_set(True)
 
 

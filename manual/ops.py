@@ -217,17 +217,74 @@ def _array(value: Any) -> Any:
 
 
 def where(condition: Any, input: Any, other: Any) -> Tensor:
-    """``input`` where ``condition`` holds, ``other`` elsewhere; see :func:`manual.rules.where`."""
+    """``input`` where ``condition`` holds, ``other`` elsewhere; see :func:`manual.rules.where`.
+
+    Shapes: all three alike, or such that they broadcast; the value of their common shape.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> y = manual.where(x > 1.5, x * x, 0.0)
+    >>> y
+    Tensor([0., 4.], requires_grad=True)
+    >>> y.backward(tensor([5.0, 7.0]))
+    >>> x.grad
+    array([ 0., 28.], dtype=float32)
+    """
     return apply(rules.where, input, other, condition=_tensor(condition).data)
 
 
 def masked_fill(input: Any, mask: Any, value: Any) -> Tensor:
-    """``value`` where ``mask`` holds, ``input`` elsewhere; see :func:`manual.rules.masked_fill`."""
+    """``value`` where ``mask`` holds, ``input`` elsewhere; see :func:`manual.rules.masked_fill`.
+
+    Shapes: ``input`` of any shape, ``mask`` one that broadcasts to it, ``value ()``.
+
+    Raises
+    ------
+    RuntimeError
+        If ``value`` is no scalar.
+    ValueError
+        If the mask does not broadcast.
+
+    Examples
+    --------
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> y = manual.masked_fill(x, tensor([True, False]), 9.0)
+    >>> y
+    Tensor([9., 2.], requires_grad=True)
+    >>> y.backward(tensor([5.0, 7.0]))
+    >>> x.grad
+    array([0., 7.], dtype=float32)
+    """
     return apply(rules.masked_fill, input, value, mask=_array(mask))
 
 
 def cat(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """Join tensors along an axis that they have; see :func:`manual.rules.cat`."""
+    """Join tensors along an axis that they have; see :func:`manual.rules.cat`.
+
+    Shapes: tensors alike but for axis ``dim``, whose lengths add up.
+
+    Raises
+    ------
+    ValueError
+        If there is none.
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If the other axes do not match.
+
+    Examples
+    --------
+    >>> x, y = tensor([1.0, 2.0], requires_grad=True), tensor([3.0], requires_grad=True)
+    >>> manual.cat([x, y]).backward(tensor([5.0, 7.0, 9.0]))
+    >>> x.grad, y.grad
+    (array([5., 7.], dtype=float32), array([9.], dtype=float32))
+    """
     if not tensors:
         raise ValueError("expected a non-empty list of Tensors")
     return apply(rules.cat, *tensors, dim=dim)
@@ -237,67 +294,302 @@ concat = cat
 
 
 def stack(tensors: Sequence[Any], dim: int = 0) -> Tensor:
-    """Join tensors along a new axis; see :func:`manual.rules.stack`."""
+    """Join tensors along a new axis; see :func:`manual.rules.stack`.
+
+    Shapes: tensors alike; the value has an axis more, as long as there are tensors.
+
+    Raises
+    ------
+    IndexError
+        If there is no such place for an axis.
+    RuntimeError
+        If there is no tensor, or the shapes differ.
+
+    Examples
+    --------
+    >>> x, y = tensor([1.0, 2.0], requires_grad=True), tensor([3.0, 4.0], requires_grad=True)
+    >>> manual.stack([x, y]).backward(tensor([[5.0, 6.0], [7.0, 8.0]]))
+    >>> x.grad, y.grad
+    (array([5., 6.], dtype=float32), array([7., 8.], dtype=float32))
+    """
     if not tensors:
         raise RuntimeError("stack expects a non-empty TensorList")
     return apply(rules.stack, *tensors, dim=dim)
 
 
 def broadcast_to(input: Any, size: Any) -> Tensor:
-    """Repeat axes of length 1 without copying; see :func:`manual.rules.expand`."""
+    """Repeat axes of length 1 without copying; see :func:`manual.rules.expand`.
+
+    Shapes: ``input`` of any shape that broadcasts to ``size``; the value ``size``.
+
+    Raises
+    ------
+    RuntimeError
+        If it does not.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0], [2.0]], requires_grad=True)
+    >>> manual.broadcast_to(x, (2, 3)).backward(tensor([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]))
+    >>> x.grad
+    array([[ 6.],
+           [60.]], dtype=float32)
+    """
     return _tensor(input).expand(size)
 
 
 def tile(input: Any, dims: Any) -> Tensor:
-    """Lay copies side by side; axes without a number in ``dims`` are not repeated. See :func:`manual.rules.repeat`."""
+    """Lay copies side by side; axes without a number in ``dims`` are not repeated. See :func:`manual.rules.repeat`.
+
+    Shapes: ``input`` of any shape; each length of the value is that of the input times its number.
+
+    Raises
+    ------
+    ValueError
+        If a number is negative.
+
+    Examples
+    --------
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> y = manual.tile(x, (2,))
+    >>> y
+    Tensor([1., 2., 1., 2.], requires_grad=True)
+    >>> y.backward(tensor([1.0, 2.0, 10.0, 20.0]))
+    >>> x.grad
+    array([11., 22.], dtype=float32)
+    """
     times = (dims,) if isinstance(dims, int) else tuple(dims)
     return apply(rules.repeat, input, repeats=(1,) * (_tensor(input).ndim - len(times)) + times)
 
 
 def sum(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Add up elements; see :func:`manual.rules.sum`."""
+    """Add up elements; see :func:`manual.rules.sum`.
+
+    Shapes: ``input`` of any shape; the value lacks the axes ``dim``, or has them with length 1, and is ``()`` without
+    ``dim``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 2.0], [3.0, 6.0]], requires_grad=True)
+    >>> y = manual.sum(x, dim=1)
+    >>> y
+    Tensor([3., 9.], requires_grad=True)
+    >>> y.backward(tensor([4.0, 10.0]))
+    >>> x.grad
+    array([[ 4.,  4.],
+           [10., 10.]], dtype=float32)
+    """
     return _tensor(input).sum(dim, keepdim, dtype=dtype)
 
 
 def mean(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Average elements; see :func:`manual.rules.mean`."""
+    """Average elements; see :func:`manual.rules.mean`.
+
+    Shapes: ``input`` of any shape; the value lacks the axes ``dim``, or has them with length 1, and is ``()`` without
+    ``dim``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 2.0], [3.0, 6.0]], requires_grad=True)
+    >>> y = manual.mean(x, dim=1)
+    >>> y
+    Tensor([1.5, 4.5], requires_grad=True)
+    >>> y.backward(tensor([4.0, 10.0]))
+    >>> x.grad
+    array([[2., 2.],
+           [5., 5.]], dtype=float32)
+    """
     return _tensor(input).mean(dim, keepdim, dtype=dtype)
 
 
 def prod(input: Any, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
-    """Multiply elements; see :func:`manual.rules.prod`."""
+    """Multiply elements; see :func:`manual.rules.prod`.
+
+    Shapes: ``input`` of any shape; the value lacks the axes ``dim``, or has them with length 1, and is ``()`` without
+    ``dim``.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 2.0], [3.0, 6.0]], requires_grad=True)
+    >>> y = manual.prod(x, dim=1)
+    >>> y
+    Tensor([ 2., 18.], requires_grad=True)
+    >>> y.backward(tensor([4.0, 10.0]))
+    >>> x.grad
+    array([[ 8.,  4.],
+           [60., 30.]], dtype=float32)
+    """
     return _tensor(input).prod(dim, keepdim, dtype=dtype)
 
 
 def var(input: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None) -> Tensor:
-    """Take the variance; see :func:`manual.rules.var`."""
+    """Take the variance; see :func:`manual.rules.var`.
+
+    Shapes: ``input`` of any shape; the value lacks the axes ``dim``, or has them with length 1, and is ``()`` without
+    ``dim``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 2.0], [3.0, 6.0]], requires_grad=True)
+    >>> y = manual.var(x, dim=1)
+    >>> y
+    Tensor([0.5, 4.5], requires_grad=True)
+    >>> y.backward(tensor([4.0, 10.0]))
+    >>> x.grad
+    array([[ -4.,   4.],
+           [-30.,  30.]], dtype=float32)
+    """
     return _tensor(input).var(dim, unbiased, keepdim, correction=correction)
 
 
 def std(input: Any, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *, correction: Any = None) -> Tensor:
-    """Take the standard deviation; see :func:`manual.rules.std`."""
+    """Take the standard deviation; see :func:`manual.rules.std`.
+
+    Shapes: ``input`` of any shape; the value lacks the axes ``dim``, or has them with length 1, and is ``()`` without
+    ``dim``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 2.0], [3.0, 6.0]], requires_grad=True)
+    >>> y = manual.std(x, dim=1)
+    >>> y
+    Tensor([0.7071, 2.1213], requires_grad=True)
+    >>> y.backward(tensor([4.0, 10.0]))
+    >>> x.grad
+    array([[-2.8284,  2.8284],
+           [-7.0711,  7.0711]], dtype=float32)
+    """
     return _tensor(input).std(dim, unbiased, keepdim, correction=correction)
 
 
 def softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
-    """Turn scores into probabilities along an axis; see :func:`manual.rules.softmax`."""
+    """Turn scores into probabilities along an axis; see :func:`manual.rules.softmax`.
+
+    Shapes: ``input`` and the value alike, of any shape; ``dim`` is the axis of the classes.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 0.0], requires_grad=True)
+    >>> y = manual.softmax(x, dim=0)
+    >>> y
+    Tensor([0.5, 0.5], requires_grad=True)
+    >>> y.backward(tensor([4.0, 0.0]))
+    >>> x.grad
+    array([ 1., -1.], dtype=float32)
+    """
     return _tensor(input).softmax(dim, dtype)
 
 
 def log_softmax(input: Any, dim: int, dtype: Any = None) -> Tensor:
-    """Take the logarithm of softmax along an axis; see :func:`manual.rules.log_softmax`."""
+    """Take the logarithm of softmax along an axis; see :func:`manual.rules.log_softmax`.
+
+    Shapes: ``input`` and the value alike, of any shape; ``dim`` is the axis of the classes.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 0.0], requires_grad=True)
+    >>> y = manual.log_softmax(x, dim=0)
+    >>> y
+    Tensor([-0.6931, -0.6931], requires_grad=True)
+    >>> y.backward(tensor([4.0, 0.0]))
+    >>> x.grad
+    array([ 2., -2.], dtype=float32)
+    """
     return _tensor(input).log_softmax(dim, dtype)
 
 
 def max(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """The largest element, the largest along an axis and where they are, or the larger of two tensors."""
+    """The largest element, the largest along an axis and where they are, or the larger of two tensors.
+
+    Shapes: ``input`` of any shape; the value lacks the axes ``dim``, or has them with length 1, and is ``()`` without
+    ``dim``. Two tensors broadcast.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 5.0], [7.0, 2.0]], requires_grad=True)
+    >>> values, indices = manual.max(x, dim=1)
+    >>> values, indices
+    (Tensor([5., 7.], requires_grad=True), Tensor([1, 0]))
+    >>> values.backward(tensor([4.0, 10.0]))
+    >>> x.grad
+    array([[ 0.,  4.],
+           [10.,  0.]], dtype=float32)
+    """
     if isinstance(dim, Tensor) or hasattr(dim, "ndim"):
         return maximum(input, dim)
     return _tensor(input).max(dim, keepdim)
 
 
 def min(input: Any, dim: Any = None, keepdim: bool = False) -> Any:
-    """The smallest element, the smallest along an axis and where they are, or the smaller of two tensors."""
+    """The smallest element, the smallest along an axis and where they are, or the smaller of two tensors.
+
+    Shapes: ``input`` of any shape; the value lacks the axes ``dim``, or has them with length 1, and is ``()`` without
+    ``dim``. Two tensors broadcast.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 5.0], [7.0, 2.0]], requires_grad=True)
+    >>> values, indices = manual.min(x, dim=1)
+    >>> values, indices
+    (Tensor([1., 2.], requires_grad=True), Tensor([0, 1]))
+    >>> values.backward(tensor([4.0, 10.0]))
+    >>> x.grad
+    array([[ 4.,  0.],
+           [ 0., 10.]], dtype=float32)
+    """
     if isinstance(dim, Tensor) or hasattr(dim, "ndim"):
         return minimum(input, dim)
     return _tensor(input).min(dim, keepdim)
@@ -311,7 +603,7 @@ def _method(name: str) -> Any:
     def op(input: Any, *args: Any, **options: Any) -> Any:
         return method(_tensor(input), *args, **options)
 
-    op.__doc__ = f"See :func:`manual.rules.{name}`."
+    op.__doc__ = getattr(rules, name).__doc__
     return op
 
 
@@ -332,7 +624,27 @@ topk = _method("topk")
 
 
 def diff(input: Any, n: int = 1, dim: int = -1, prepend: Any = None, append: Any = None) -> Tensor:
-    """Subtract neighbours, ``n`` times over, after joining others to either end; see :func:`manual.rules.diff`."""
+    """Subtract neighbours, ``n`` times over, after joining others to either end; see :func:`manual.rules.diff`.
+
+    Shapes: ``input`` of any shape; the value is ``n`` shorter along ``dim``, what is joined counted.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If ``n`` is negative, or a shape does not fit.
+
+    Examples
+    --------
+    >>> x = tensor([1.0, 4.0, 9.0], requires_grad=True)
+    >>> y = manual.diff(x, prepend=tensor([0.0]))
+    >>> y
+    Tensor([1., 3., 5.], requires_grad=True)
+    >>> y.backward(tensor([1.0, 10.0, 100.0]))
+    >>> x.grad
+    array([ -9., -90., 100.], dtype=float32)
+    """
     parts = [part for part in (prepend, input, append) if part is not None]
     return apply(rules.diff, input if len(parts) == 1 else cat(parts, dim), n=n, dim=dim)
 
@@ -341,6 +653,26 @@ def einsum(*args: Any) -> Tensor:
     """Multiply tensors and sum over axes as an equation says; see :func:`manual.rules.einsum`.
 
     Called as ``einsum("ij,jk->ik", a, b)``, or with lists of axes as ``einsum(a, [0, 1], b, [1, 2], [0, 2])``.
+
+    Shapes: an operand has an axis for each of its letters; the value those behind the arrow.
+
+    Raises
+    ------
+    ValueError
+        If there is no operand, or a number for a letter is out of range.
+    RuntimeError
+        If the equation does not fit the operands.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> y = manual.einsum("ij,j->i", x, tensor([1.0, 10.0]))
+    >>> y
+    Tensor([21., 43.], requires_grad=True)
+    >>> y.backward(tensor([5.0, 7.0]))
+    >>> x.grad
+    array([[ 5., 50.],
+           [ 7., 70.]], dtype=float32)
     """
     if len(args) < 2:
         raise ValueError(

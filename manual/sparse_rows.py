@@ -37,6 +37,14 @@ class SparseRows:
     ------
     RuntimeError
         If the shapes do not fit, or a row is outside.
+
+    Examples
+    --------
+    >>> rows = manual.SparseRows(np.array([2, 0, 2]), np.array([[1.0], [5.0], [3.0]]), (3, 1))
+    >>> rows.to_dense()
+    array([[5.],
+           [0.],
+           [4.]])
     """
 
     __slots__ = ("indices", "shape", "values")
@@ -60,10 +68,12 @@ class SparseRows:
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The dtype of the values."""
         return self.values.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes of the whole array."""
         return len(self.shape)
 
     @property
@@ -72,6 +82,7 @@ class SparseRows:
         return self.values.base
 
     def copy(self) -> SparseRows:
+        """An independent copy."""
         return SparseRows(self.indices.copy(), self.values.copy(), self.shape)
 
     @classmethod

@@ -26,6 +26,8 @@ DEFAULT_DTYPE = np.dtype(np.float32)
 class Tensor(TensorMethods):
     """An array that remembers how it was made.
 
+    Shapes: any; ``grad`` has that of ``data``.
+
     Parameters
     ----------
     data : array_like
@@ -43,6 +45,16 @@ class Tensor(TensorMethods):
     ------
     RuntimeError
         If an integer or boolean tensor is asked to require a gradient.
+
+    Examples
+    --------
+    >>> x = manual.Tensor(np.array([1.0, 2.0]), requires_grad=True)
+    >>> y = (x * x).sum()
+    >>> y
+    Tensor(5., requires_grad=True)
+    >>> y.backward(3.0)
+    >>> x.grad
+    array([ 6., 12.])
     """
 
     __slots__ = ("__weakref__", "_hooks", "_index", "_node", "data", "grad", "requires_grad")
@@ -67,14 +79,17 @@ class Tensor(TensorMethods):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """The array's shape, a tuple."""
         return self.data.shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
+        """The array's dtype."""
         return self.data.dtype
 
     @property
     def ndim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     @property
@@ -83,12 +98,15 @@ class Tensor(TensorMethods):
         return self._node is None
 
     def dim(self) -> int:
+        """The number of axes."""
         return self.data.ndim
 
     def size(self, dim: int | None = None) -> Any:
+        """The shape, or the length of one axis."""
         return self.data.shape if dim is None else self.data.shape[dim]
 
     def numel(self) -> int:
+        """The number of elements."""
         return self.data.size
 
     def item(self) -> Any:
@@ -96,6 +114,7 @@ class Tensor(TensorMethods):
         return self.data.item()
 
     def tolist(self) -> Any:
+        """The elements as nested lists, a scalar as a number."""
         return self.data.tolist()
 
     def numpy(self) -> Array:
@@ -263,6 +282,24 @@ def tensor(data: Any, dtype: Any = None, requires_grad: bool = False) -> Tensor:
     """Make a tensor by copying ``data``, as ``torch.tensor``.
 
     Python floats become float32 (torch's default dtype), arrays keep their dtype.
+
+    Shapes: any; the tensor has that of ``data``.
+
+    Raises
+    ------
+    RuntimeError
+        If it shall require a gradient and its dtype is not floating.
+    ValueError
+        If the rows of ``data`` have different lengths.
+
+    Examples
+    --------
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([ 6., 20.], dtype=float32)
+    >>> tensor(np.array([1.0])).data.dtype, tensor([1]).data.dtype
+    (dtype('float64'), dtype('int64'))
     """
     array = np.array(data.data if isinstance(data, Tensor) else data, dtype=dtype)
     if dtype is None and array.dtype == np.float64 and not isinstance(data, (np.ndarray, np.generic, Tensor)):
@@ -275,7 +312,24 @@ def backward(
     grad_tensors: list[Any] | tuple[Any, ...] | None = None,
     retain_graph: bool = False,
 ) -> None:
-    """Deposit the sum of several tensors' gradients in every leaf, as ``torch.autograd.backward``."""
+    """Deposit the sum of several tensors' gradients in every leaf, as ``torch.autograd.backward``.
+
+    Shapes: each incoming gradient has that of its tensor; a scalar may go without, which counts as 1.
+
+    Raises
+    ------
+    RuntimeError
+        If a tensor does not require a gradient, or a gradient is missing or has another shape.
+    ValueError
+        If there are not as many gradients as tensors.
+
+    Examples
+    --------
+    >>> x = tensor([1.0, 2.0], requires_grad=True)
+    >>> manual.autograd.backward([x * 10, (x * x).sum()], [tensor([1.0, 3.0]), None])
+    >>> x.grad
+    array([12., 34.], dtype=float32)
+    """
     seeds = []
     for root, seed in zip(tensors, grad_tensors or [None] * len(tensors), strict=True):
         if not root.requires_grad:

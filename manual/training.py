@@ -44,6 +44,8 @@ Record = Callable[[str, str, int, str, Any], None]
 def training_step(side: Any, micro_batches: Iterable[tuple[Any, float]]) -> list[dict[str, float]]:
     """Take one step.
 
+    Shapes: inputs and targets as the module and the loss take them. Raises what these raise.
+
     Parameters
     ----------
     side : Side or ClassicSide
@@ -53,6 +55,17 @@ def training_step(side: Any, micro_batches: Iterable[tuple[Any, float]]) -> list
     Returns
     -------
     The loss terms of every micro-batch.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.ones_(model.weight)
+    >>> side = training.Side(model, optim.SGD(model.parameters(), lr=0.1), nn.MSELoss())
+    >>> rows = [((tensor([[1.0], [1.0]]), tensor([[2.0], [2.0]])), 2 / 3), ((tensor([[2.0]]), tensor([[5.0]])), 1 / 3)]
+    >>> [terms["total"] for terms in training.training_step(side, rows)]
+    [1.0, 9.0]
+    >>> side.gradients["weight"], model.weight.data
+    (array([[-5.3333]], dtype=float32), array([[1.5333]], dtype=float32))
     """
     side.zero_grad()
     losses = [side.accumulate(micro_batch, weight) for micro_batch, weight in micro_batches]
@@ -209,6 +222,9 @@ class _Update(Evaluating):
 class Side(_Update):
     """A training step of the manual wing, one side of a comparison.
 
+    Shapes: inputs and targets as the module and the loss take them; gradients, deposits and slots as their parameter.
+    Raises what the module, the loss and the optimizer raise.
+
     Parameters
     ----------
     module : Module
@@ -237,6 +253,17 @@ class Side(_Update):
         The mean total loss of what was accumulated since ``zero_grad``: what ``ReduceLROnPlateau`` is told.
     draws : dict of ``(module path, call)`` to array
         The dropout masks of the last ``accumulate``.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> _ = nn.init.ones_(model.weight)
+    >>> side = training.Side(model, optim.SGD(model.parameters(), lr=0.1), nn.MSELoss())
+    >>> side.zero_grad()
+    >>> side.accumulate((tensor([[2.0]]), tensor([[5.0]])), weight=0.5)["total"]
+    9.0
+    >>> side.deposits["weight"]
+    array([[-6.]], dtype=float32)
     """
 
     def __init__(
@@ -320,6 +347,7 @@ class Side(_Update):
 
     @property
     def buffers(self) -> dict[str, Array]:
+        """The buffers by name."""
         return dict(self.module.named_buffers())
 
     def replay(self, draws: Mapping[tuple[str, int], Array]) -> None:
@@ -378,6 +406,9 @@ class Side(_Update):
 class ClassicSide(_Update):
     """A training step of a model whose gradients were derived on paper: no engine, no modules.
 
+    Shapes: inputs ``(m, n)`` and targets as the model takes them; gradients and slots as their parameter. Raises what
+    the model and the optimizer raise.
+
     Parameters
     ----------
     model : one of :mod:`manual.classic`
@@ -387,6 +418,14 @@ class ClassicSide(_Update):
     scheduler, clip, record
         As in :class:`Side`; ``scheduler(optimizer)`` makes the scheduler.
     frozen : names of parameters that get no gradient
+
+    Examples
+    --------
+    >>> model = classic.LinearRegression(1)
+    >>> side = training.ClassicSide(model, lambda parameters: optim.SGD(parameters, lr=0.5))
+    >>> _ = training.training_step(side, [((np.array([[1.0], [3.0]]), np.array([2.0, 4.0])), 1.0)])
+    >>> side.parameters
+    {'linear.weight': array([[3.5]]), 'linear.bias': array([1.5])}
     """
 
     def __init__(

@@ -19,6 +19,18 @@ def copy_side(side: Side) -> Side:
 
     Functions are shared, not copied: a penalty, clip, loss or denominator that reaches the module from outside still
     reaches the original.
+
+    Shapes: those of the side. Raises a ``TypeError`` if something in it cannot be copied.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> side = torch_ref.Side(model, torch.optim.SGD(model.parameters(), lr=0.5), torch.nn.MSELoss())
+    >>> twin = torch_ref.copying.copy_side(side)
+    >>> _ = torch_ref.training.training_step(side, [((torch.tensor([[2.0]]), torch.tensor([[5.0]])), 1.0)])
+    >>> side.parameters["weight"], twin.parameters["weight"]
+    (array([[7.]], dtype=float32), array([[1.]], dtype=float32))
     """
     recorder = side._recorder
     if recorder:  # its hooks would be copied along, and report to the original

@@ -20,7 +20,15 @@ Record = Callable[[str, str, int, str, np.ndarray], None]
 
 
 def to_array(tensor: Tensor) -> np.ndarray:
-    """View a CPU tensor as an array (bfloat16, which NumPy lacks, is widened to float32 exactly)."""
+    """View a CPU tensor as an array (bfloat16, which NumPy lacks, is widened to float32 exactly).
+
+    Shapes: any; the array has the tensor's. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> torch_ref.recording.to_array(torch.tensor([1.0, 2.0], requires_grad=True))
+    array([1., 2.], dtype=float32)
+    """
     tensor = tensor.detach()
     if tensor.dtype == torch.bfloat16:
         tensor = tensor.float()
@@ -29,7 +37,16 @@ def to_array(tensor: Tensor) -> np.ndarray:
 
 
 def leaves(value: Any, label: str) -> Iterator[tuple[str, Tensor]]:
-    """Every tensor inside nested tuples, lists and dicts, with a label such as ``output.1.0``."""
+    """Every tensor inside nested tuples, lists and dicts, with a label such as ``output.1.0``.
+
+    Shapes: tensors of any shape. Raises nothing; what is no tensor and no sequence has none.
+
+    Examples
+    --------
+    >>> hidden, cell = torch.zeros(1), torch.ones(1)
+    >>> [(label, tensor.item()) for label, tensor in torch_ref.recording.leaves((hidden, cell), "output")]
+    [('output.0', 0.0), ('output.1', 1.0)]
+    """
     if isinstance(value, Tensor):
         yield label, value
     elif isinstance(value, (tuple, list)):
@@ -50,6 +67,8 @@ def _aliased(value: Any) -> Any:
 class Recorder:
     """Watches a tree of modules.
 
+    Shapes: each array has that of what it was taken from.
+
     Parameters
     ----------
     module : nn.Module
@@ -60,6 +79,23 @@ class Recorder:
         :meth:`start`; ``label`` tells several inputs or outputs apart (``"output"``, ``"output.0"`` ...).
     draw : callable, optional
         Called as ``draw(name, call, mask)`` with the mask that a dropout module has just used.
+
+    Raises
+    ------
+    RuntimeError
+        From ``forward_is_over``, if a value was overwritten in place after it was recorded.
+
+    Examples
+    --------
+    >>> model, seen = torch.nn.Sequential(torch.nn.ReLU()), []
+    >>> def record(kind, name, call, label, array):
+    ...     seen.append((kind, name, array.tolist()))
+    >>> recorder = torch_ref.recording.Recorder(model, record)
+    >>> recorder.start()
+    >>> x = torch.tensor([-1.0, 2.0], requires_grad=True)
+    >>> model(x).backward(torch.tensor([3.0, 5.0]))
+    >>> [(kind, values) for kind, name, values in seen if name == "0"]
+    [('input', [-1.0, 2.0]), ('output', [0.0, 2.0]), ('output_gradient', [3.0, 5.0]), ('input_gradient', [0.0, 5.0])]
     """
 
     def __init__(self, module: nn.Module, record: Record, draw: Callable[[str, int, np.ndarray], None] | None = None):

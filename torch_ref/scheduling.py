@@ -23,7 +23,17 @@ PLACE = frozenset({"T_cur", "T_i"})
 
 
 def progress_of(scheduler: Any) -> dict[str, Any] | None:
-    """How far a schedule has come, and each schedule inside it."""
+    """How far a schedule has come, and each schedule inside it.
+
+    Takes no arrays. Raises nothing.
+
+    Examples
+    --------
+    >>> sgd = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.5)
+    >>> schedule = torch.optim.lr_scheduler.StepLR(sgd, step_size=2)
+    >>> torch_ref.scheduling.progress_of(schedule)["last_epoch"]
+    0
+    """
     if scheduler is None:
         return None
     progress = {name: value for name, value in vars(scheduler).items() if name in PROGRESS | PLACE}
@@ -32,7 +42,18 @@ def progress_of(scheduler: Any) -> dict[str, Any] | None:
 
 
 def restore_progress(scheduler: Any, progress: Mapping[str, Any] | None) -> None:
-    """Let a schedule go on from where another one is; what it does not have stays away."""
+    """Let a schedule go on from where another one is; what it does not have stays away.
+
+    Takes no arrays. Raises nothing.
+
+    Examples
+    --------
+    >>> sgd = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.5)
+    >>> schedule = torch.optim.lr_scheduler.StepLR(sgd, step_size=2)
+    >>> torch_ref.scheduling.restore_progress(schedule, {"last_epoch": 7})
+    >>> schedule.last_epoch
+    7
+    """
     if scheduler is None or progress is None:
         return
     own = vars(scheduler)
@@ -43,7 +64,17 @@ def restore_progress(scheduler: Any, progress: Mapping[str, Any] | None) -> None
 
 
 def momenta_of(optimizer: Any, scheduler: Any) -> list[float] | None:
-    """The momentum in force, one per parameter group, where the schedule moves it."""
+    """The momentum in force, one per parameter group, where the schedule moves it.
+
+    Takes no arrays. Raises nothing.
+
+    Examples
+    --------
+    >>> sgd = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.5, momentum=0.9)
+    >>> schedule = torch.optim.lr_scheduler.OneCycleLR(sgd, max_lr=1.0, total_steps=5, max_momentum=0.75)
+    >>> torch_ref.scheduling.momenta_of(sgd, schedule)
+    [0.75]
+    """
     if not _moves_momentum(scheduler):
         return None
     return [float(group["betas"][0] if "betas" in group else group["momentum"]) for group in optimizer.param_groups]
@@ -56,7 +87,17 @@ def _moves_momentum(scheduler: Any) -> bool:
 
 
 def restore_groups(optimizer: Any, rates: Iterable[float], momenta: Iterable[float] | None) -> None:
-    """Put rates and momenta in force."""
+    """Put rates and momenta in force.
+
+    Takes no arrays: a rate and a momentum are one number for each group. Raises nothing.
+
+    Examples
+    --------
+    >>> sgd = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.5, momentum=0.9)
+    >>> torch_ref.scheduling.restore_groups(sgd, rates=[0.25], momenta=[0.5])
+    >>> sgd.param_groups[0]["lr"], sgd.param_groups[0]["momentum"]
+    (0.25, 0.5)
+    """
     for group, rate in zip(optimizer.param_groups, rates, strict=False):
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(rate)
@@ -70,7 +111,19 @@ def restore_groups(optimizer: Any, rates: Iterable[float], momenta: Iterable[flo
 
 
 def advance(scheduler: Any, loss: float) -> None:
-    """Go on by one step; ``loss`` is the step's mean, penalty included."""
+    """Go on by one step; ``loss`` is the step's mean, penalty included.
+
+    Units: the loss is a scalar. Raises what the schedule raises.
+
+    Examples
+    --------
+    >>> sgd = torch.optim.SGD([torch.ones(1, requires_grad=True)], lr=0.5)
+    >>> schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(sgd, factor=0.5, patience=0)
+    >>> for loss in (1.0, 2.0):
+    ...     torch_ref.scheduling.advance(schedule, loss)
+    >>> sgd.param_groups[0]["lr"]
+    0.25
+    """
     if isinstance(scheduler, ReduceLROnPlateau):
         scheduler.step(loss)
     elif scheduler is not None:

@@ -30,6 +30,8 @@ Penalty = Callable[[dict[str, Tensor]], Tensor]
 def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> list[dict[str, float]]:
     """Take one step.
 
+    Shapes: inputs and targets as the module and the loss take them. Raises what these raise.
+
     Parameters
     ----------
     side : Side
@@ -39,6 +41,17 @@ def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> lis
     Returns
     -------
     The loss terms of every micro-batch.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> side = torch_ref.Side(model, torch.optim.SGD(model.parameters(), lr=0.5), torch.nn.MSELoss())
+    >>> row = torch.tensor([[2.0]]), torch.tensor([[5.0]])
+    >>> [terms["total"] for terms in torch_ref.training.training_step(side, [(row, 0.25), (row, 0.75)])]
+    [9.0, 9.0]
+    >>> side.gradients["weight"], model.weight.data
+    (array([[-12.]], dtype=float32), tensor([[7.]]))
     """
     side.zero_grad()
     losses = [side.accumulate(micro_batch, weight) for micro_batch, weight in micro_batches]
@@ -48,6 +61,9 @@ def training_step(side: Side, micro_batches: Iterable[tuple[Any, float]]) -> lis
 
 class Side(Evaluating):
     """A PyTorch training step as one side of a comparison.
+
+    Shapes: inputs and targets as the module and the loss take them; gradients, deposits and slots as their parameter.
+    Raises what the module, the loss and the optimizer raise.
 
     Parameters
     ----------
@@ -83,6 +99,17 @@ class Side(Evaluating):
         The mean total loss of what was accumulated since ``zero_grad``: what ``ReduceLROnPlateau`` is told.
     draws : dict of ``(module path, call)`` to array
         The dropout masks of the last ``accumulate``.
+
+    Examples
+    --------
+    >>> model = torch.nn.Linear(1, 1, bias=False)
+    >>> _ = torch.nn.init.ones_(model.weight)
+    >>> side = torch_ref.Side(model, torch.optim.SGD(model.parameters(), lr=0.5), torch.nn.MSELoss())
+    >>> side.zero_grad()
+    >>> side.accumulate((torch.tensor([[2.0]]), torch.tensor([[5.0]])), weight=0.5)["total"]
+    9.0
+    >>> side.deposits["weight"]
+    array([[-6.]], dtype=float32)
     """
 
     def __init__(
@@ -132,6 +159,7 @@ class Side(Evaluating):
     # -- the step --------------------------------------------------------------------------------------------------
 
     def zero_grad(self) -> None:
+        """Take the gradients of the last step away."""
         self.optimizer.zero_grad()
         self.mean_loss = 0.0
         self._given.clear()
@@ -197,6 +225,7 @@ class Side(Evaluating):
         self.advance_schedule()
 
     def clip_gradients(self) -> None:
+        """Clip, where there is a clip, and keep the norm that it returns."""
         self.total_norm = None
         if self.clip is not None:
             norm = self.clip([p for p in self._named.values() if p.requires_grad])
@@ -209,12 +238,14 @@ class Side(Evaluating):
         self.optimizer.step(closure) if closure else self.optimizer.step()
 
     def advance_schedule(self) -> None:
+        """Let the schedule go on, where there is one."""
         advance(self.scheduler, self.mean_loss)
 
     # -- what it holds ---------------------------------------------------------------------------------------------
 
     @property
     def parameters(self) -> dict[str, np.ndarray]:
+        """The parameters by name; views."""
         return {name: to_array(parameter) for name, parameter in self._named.items()}
 
     @property
@@ -224,6 +255,7 @@ class Side(Evaluating):
 
     @property
     def buffers(self) -> dict[str, np.ndarray]:
+        """The buffers by name; views."""
         return {name: to_array(buffer) for name, buffer in self.module.named_buffers()}
 
     @property
@@ -393,6 +425,14 @@ def loss_denominator(loss: Any, output: Tensor, target: Tensor) -> float:
     Cross entropy with class indices divides by the sum of the target weights of what is not ignored, with class
     probabilities by the number of rows; NLL likewise; a divergence's ``batchmean`` by the rows; every other loss by the
     number of elements of its output.
+
+    Shapes: output and target as the loss takes them; the value is a number. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> from torch_ref.training import loss_denominator
+    >>> loss_denominator(torch.nn.CrossEntropyLoss(), torch.zeros(3, 2), torch.tensor([0, 1, -100]))
+    2.0
     """
     if isinstance(loss, (nn.CrossEntropyLoss, nn.NLLLoss)):
         if target.is_floating_point():

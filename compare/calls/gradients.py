@@ -39,6 +39,8 @@ def gradients(
 ) -> Report:
     """Compare the loss and the gradients that a function of yours returns with what autograd computes.
 
+    Shapes: each gradient has its input's; the loss is a scalar.
+
     Parameters
     ----------
     manual_fn : callable
@@ -67,6 +69,17 @@ def gradients(
     ------
     InputError
         If the inputs, ``wrt`` or the tolerance cannot be used. What the two functions do wrong is in the report.
+
+    Examples
+    --------
+    >>> import compare, torch, numpy as np
+    >>> report = compare.gradients(
+    ...     lambda w, x: (((x @ w) ** 2).sum(), {"w": x.T @ (x @ w)}),
+    ...     lambda w, x: ((x @ w) ** 2).sum(),
+    ...     {"w": np.array([1.0, -2.0]), "x": np.array([[1.0, 3.0], [2.0, 0.5]])},
+    ... )
+    >>> report.outcome == "diverged", report.first_divergence.checkpoint.name, report.causes[0].cause
+    (True, 'w', 'constant factor')
     """
     seed = checked_seed(seed)
     keys, values = _admitted(inputs)

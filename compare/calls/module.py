@@ -38,6 +38,8 @@ def module(
     The gradient that comes in from behind is drawn at random: both signs, magnitudes over four decades, some zeros,
     never all ones; a function of yours and a ``torch.autograd.Function`` get it with gaps between its elements.
 
+    Shapes: outputs as the module's; each gradient has that of its input or parameter.
+
     Parameters
     ----------
     manual_fn : callable, manual.nn.Module, torch.autograd.Function or nn.Module
@@ -69,6 +71,19 @@ def module(
     ------
     InputError
         If the arguments cannot be used. What the two layers do wrong is in the report.
+
+    Examples
+    --------
+    >>> import compare, torch, numpy as np
+    >>> def linear(inputs, parameters):
+    ...     (x,) = inputs
+    ...     def backward(incoming):
+    ...         return (incoming @ parameters["weight"],), {"weight": incoming.T @ x, "bias": incoming.sum(0)}
+    ...     return x @ parameters["weight"].T + parameters["bias"], backward
+    >>> layer = torch.nn.Linear(3, 2, dtype=torch.float64)
+    >>> report = compare.module(linear, layer, np.array([[1.0, 2.0, -1.0], [0.5, 0.0, 3.0]]))
+    >>> report.outcome == "equivalent"
+    True
     """
     seed = checked_seed(seed)
     if not isinstance(torch_module, nn.Module):

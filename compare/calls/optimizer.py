@@ -48,6 +48,8 @@ def optimizer(
     Both get the same parameters, of several shapes, and the same random gradients of mixed magnitudes, some of them
     exactly zero.
 
+    Shapes: parameter, gradient and slots of a parameter have one shape.
+
     Parameters
     ----------
     update : callable or class
@@ -78,6 +80,14 @@ def optimizer(
     ------
     InputError
         If the arguments cannot be used. What the update does wrong is in the report.
+
+    Examples
+    --------
+    >>> import compare, torch, numpy as np
+    >>> def update(parameter, gradient, slots, step, lr):
+    ...     parameter -= lr * gradient
+    >>> compare.optimizer(update, torch.optim.SGD, options={"lr": 0.1}, steps=3).outcome == "equivalent"
+    True
     """
     seed = checked_seed(seed)
     options, dtype = _checked(torch_optimizer, options, steps, dtype, shapes)

@@ -42,6 +42,8 @@ def training(
 ) -> Report:
     """Compare whole training steps, one for each batch: loss, gradients, accumulation, clip, state, update, schedule.
 
+    Shapes: ``x (rows, ...)`` and ``y (rows, ...)``; gradients and slots have their parameter's.
+
     Parameters
     ----------
     side : object or factory
@@ -77,6 +79,23 @@ def training(
     ------
     InputError
         If the arguments cannot be used. What the two sides do wrong is in the report.
+
+    Examples
+    --------
+    >>> import compare, manual, torch, torch_ref, numpy as np
+    >>> from manual.training import Side
+    >>> def mine():
+    ...     model = manual.nn.Linear(2, 1, dtype=np.float64)
+    ...     _ = manual.nn.init.ones_(model.weight), manual.nn.init.zeros_(model.bias)
+    ...     return Side(model, manual.optim.SGD(model.parameters(), lr=0.1), manual.nn.MSELoss())
+    >>> def theirs():
+    ...     model = torch.nn.Linear(2, 1, dtype=torch.float64)
+    ...     _ = torch.nn.init.ones_(model.weight), torch.nn.init.zeros_(model.bias)
+    ...     return torch_ref.Side(model, torch.optim.SGD(model.parameters(), lr=0.1), torch.nn.MSELoss())
+    >>> rows = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.0]]), np.array([[1.0], [0.0], [2.0]])
+    >>> report = compare.training(mine, theirs, [rows, rows], micro_batches=2)
+    >>> report.outcome == "equivalent"
+    True
     """
     sync, tolerance = checked_sync(sync), checked_tolerance(tolerance)
     seed = checked_seed(seed)

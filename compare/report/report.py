@@ -25,6 +25,8 @@ _COLOURS = {"equivalent": "green", "diverged": "crimson", "abstained": "darkgold
 class Report:
     """What a comparison of a user's own code found.
 
+    Takes no arrays: a call makes it. Raises nothing of its own; ``assert_equivalent`` raises an ``AssertionError``.
+
     Parameters
     ----------
     verdict : Verdict
@@ -41,10 +43,11 @@ class Report:
     Examples
     --------
     >>> import compare, numpy as np
-    >>> square = lambda x: (np.sum(x * x), {"x": -2 * x})
-    >>> report = compare.gradients(square, lambda x: (x * x).sum(), {"x": np.arange(3.0)})
-    >>> report.outcome == "diverged", report.first_divergence.checkpoint.name, report.causes[0].cause
-    (True, 'x', 'sign')
+    >>> report = compare.gradients(
+    ...     lambda w: ((w**2).sum(), {"w": w}), lambda w: (w**2).sum(), {"w": np.array([1.0, -2.0])}
+    ... )
+    >>> type(report) is compare.Report, report.outcome == "diverged", report.causes[0].cause
+    (True, True, 'constant factor')
     """
 
     def __init__(self, verdict: Verdict, title: str, call: Call | None = None):

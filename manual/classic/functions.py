@@ -21,6 +21,13 @@ def sigmoid(z: Array) -> Array:
     ``sigmoid(-40)`` is 4.2e-18.
 
     Its derivative: ``sigmoid' = exp(-z) / (1 + exp(-z))**2 = sigmoid (1 - sigmoid)``.
+
+    Shapes: ``z`` and the value alike, of any shape. Raises nothing.
+
+    Examples
+    --------
+    >>> classic.sigmoid(np.array([0.0, np.log(3.0), -1000.0]))
+    array([0.5 , 0.75, 0.  ])
     """
     p = np.minimum(z, 0.0)
     e = p - np.maximum(z, 0.0)
@@ -47,9 +54,19 @@ def binary_cross_entropy(z: Array, y: Array) -> tuple[Array, Array]:
 
     ``min`` and ``max`` order complex numbers by their real parts first, so a complex step passes through unharmed.
 
+    Raises nothing of its own.
+
     Returns
     -------
     Two new arrays of the shape of ``z``: losses, slopes.
+
+    Examples
+    --------
+    >>> losses, slopes = classic.binary_cross_entropy(np.array([0.0, 0.0]), np.array([1.0, 0.0]))
+    >>> losses
+    array([0.6931, 0.6931])
+    >>> slopes
+    array([-0.5,  0.5])
     """
     a = np.minimum(z, 0.0)
     losses = np.maximum(z, 0.0)

@@ -21,7 +21,21 @@ _ANSWERS = {"AND": (0, 0, 0, 1), "OR": (0, 1, 1, 1), "NOR": (1, 0, 0, 0), "XNOR"
 
 
 def truth_table(name: str, dtype: DTypeLike = np.float64) -> tuple[Array, Array]:
-    """The four inputs (4, 2), and the answers (4,) of AND, OR, NOR or XNOR."""
+    """The four inputs (4, 2), and the answers (4,) of AND, OR, NOR or XNOR.
+
+    Shapes: as said.
+
+    Raises
+    ------
+    ValueError
+        If the gate is unknown.
+
+    Examples
+    --------
+    >>> inputs, answers = classic.truth_table("XNOR")
+    >>> inputs.tolist(), answers.tolist()
+    ([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]], [1.0, 0.0, 0.0, 1.0])
+    """
     choose("gate", name, tuple(_ANSWERS))
     return np.array([[0, 0], [0, 1], [1, 0], [1, 1]], dtype), np.array(_ANSWERS[name], dtype)
 
@@ -34,6 +48,19 @@ def gate(name: str, dtype: DTypeLike = np.float64) -> LogisticRegression:
     straight line (``z = 0``), and no line has (0, 0) and (1, 1) on one side and (0, 1) and (1, 0) on the other: the sum
     of z over either pair is ``2b + w1 + w2``, and it cannot be positive for one and negative for the other. So XNOR
     needs a second layer.
+
+    Shapes: the unit takes inputs ``(m, 2)`` and answers ``(m,)``.
+
+    Raises
+    ------
+    ValueError
+        If the gate is unknown.
+
+    Examples
+    --------
+    >>> inputs, answers = classic.truth_table("AND")
+    >>> classic.gate("AND").predict(inputs), answers
+    (array([0, 0, 0, 1]), array([0., 0., 0., 1.]))
     """
     bias, first, second = GATES[choose("gate", name, tuple(GATES))]
     unit = LogisticRegression(2, dtype=dtype)
@@ -42,7 +69,16 @@ def gate(name: str, dtype: DTypeLike = np.float64) -> LogisticRegression:
 
 
 def xnor_network(dtype: DTypeLike = np.float64) -> SigmoidNetwork:
-    """XNOR as the lecture composes it: ``(x1 AND x2) OR (x1 NOR x2)``, a 2-2-1 network of those three units."""
+    """XNOR as the lecture composes it: ``(x1 AND x2) OR (x1 NOR x2)``, a 2-2-1 network of those three units.
+
+    Shapes: the network takes inputs ``(m, 2)`` and answers ``(m, 1)``. Raises nothing.
+
+    Examples
+    --------
+    >>> inputs, answers = classic.truth_table("XNOR")
+    >>> classic.xnor_network().predict(inputs).ravel(), answers
+    (array([1, 0, 0, 1]), array([1., 0., 0., 1.]))
+    """
     units = np.array([GATES["AND"], GATES["NOR"]])
     top = np.array([GATES["OR"]])
     network = SigmoidNetwork(2, 2, 1, dtype=dtype)

@@ -20,9 +20,18 @@ def update_simultaneously(
 
         temp_j = theta_j - alpha dJ/dtheta_j (theta)    for every j, and only then    theta_j = temp_j
 
+    Shapes: ``x (m, n)``, ``y`` as the model takes it, ``weights (m,)``. Raises what the model raises.
+
     Returns
     -------
     The evaluation at the old parameters. This is what one step of ``torch.optim.SGD`` without momentum does.
+
+    Examples
+    --------
+    >>> model = classic.LinearRegression(1)
+    >>> _ = classic.update_simultaneously(model, np.array([[1.0], [3.0]]), np.array([2.0, 4.0]), learning_rate=0.5)
+    >>> model.parameters
+    {'linear.weight': array([[3.5]]), 'linear.bias': array([1.5])}
     """
     evaluation = model.evaluate(x, y, weights)
     _descend(model, evaluation.gradients, learning_rate)
@@ -46,6 +55,8 @@ def update_in_turn(
     (it is block coordinate descent), which is why nobody notices; but it is not gradient descent, and no optimizer of
     PyTorch reproduces it.
 
+    Shapes: ``x (m, n)``, ``y`` as the model takes it, ``weights (m,)``.
+
     Parameters
     ----------
     order : sequence of names, optional
@@ -60,6 +71,13 @@ def update_in_turn(
     ------
     ValueError
         If ``order`` does not name each parameter once.
+
+    Examples
+    --------
+    >>> model = classic.LinearRegression(1)
+    >>> _ = classic.update_in_turn(model, np.array([[1.0], [3.0]]), np.array([2.0, 4.0]), learning_rate=0.5)
+    >>> model.parameters
+    {'linear.weight': array([[3.5]]), 'linear.bias': array([-2.])}
     """
     names = list(model.parameters) if order is None else list(order)
     if sorted(names) != sorted(model.parameters):
@@ -83,9 +101,21 @@ def update_output_first(
     the gradient of no function. The error printed after the first round in Matt Mazur's "A Step by Step Backpropagation
     Example" (2015), 0.291027924, comes out this way; the simultaneous update gives 0.291027774.
 
+    Shapes: ``x (m, n)``, ``y (m, outputs)``, ``weights (m,)``. Raises what the network raises.
+
     Returns
     -------
     The evaluation with the wrong hidden deltas; the parameters have moved along its gradients.
+
+    Examples
+    --------
+    >>> networks = [classic.SigmoidNetwork(1, 2, 1, seed=3) for _ in range(2)]
+    >>> x, y = np.array([[1.0], [3.0]]), np.array([[1.0], [0.0]])
+    >>> _ = classic.update_output_first(networks[0], x, y, learning_rate=0.5)
+    >>> _ = classic.update_simultaneously(networks[1], x, y, learning_rate=0.5)
+    >>> wrong, right = (network.parameters for network in networks)
+    >>> {name: bool((wrong[name] == right[name]).all()) for name in right}
+    {'hidden.weight': False, 'hidden.bias': False, 'output.weight': True, 'output.bias': True}
     """
     right = network.evaluate(x, y, weights).gradients["output.weight"]
     through = network.parameters["output.weight"] - learning_rate * right
@@ -104,9 +134,19 @@ def gradient_descent(
 ) -> list[float]:
     """Take many steps, in place.
 
+    Shapes: ``x (m, n)``, ``y`` as the model takes it. Raises what the model raises.
+
     Returns
     -------
     The cost before each step, and after the last.
+
+    Examples
+    --------
+    >>> model = classic.LinearRegression(1)
+    >>> x, y = np.array([[1.0], [3.0]]), np.array([2.0, 6.0])
+    >>> costs = classic.gradient_descent(model, x, y, learning_rate=0.2, steps=2)
+    >>> np.round(costs, 4)
+    array([10.    ,  0.32  ,  0.0512])
     """
     costs = [float(update(model, x, y, learning_rate).loss["total"]) for _ in range(steps)]
     return [*costs, float(model.cost(x, y))]

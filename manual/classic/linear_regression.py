@@ -41,6 +41,21 @@ class LinearRegression(LinearModel):
         The m of the penalty: rows of the *whole* training set, so that the micro-batches of a batch, whose weights add
         up to one, contain the penalty once. Needed where ``lambda_`` is positive.
     dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        If the convention is unknown, ``lambda_`` negative or without ``rows``, or, when it is used, a shape does not
+        fit.
+
+    Examples
+    --------
+    >>> model = classic.LinearRegression(1)
+    >>> evaluation = model.evaluate(np.array([[1.0], [3.0]]), np.array([2.0, 4.0]))
+    >>> evaluation.loss["total"]
+    np.float64(5.0)
+    >>> evaluation.gradients
+    {'linear.weight': array([[-7.]]), 'linear.bias': array([-3.])}
     """
 
     def __init__(
@@ -75,6 +90,8 @@ class LinearRegression(LinearModel):
 def normal_equations(x: Array, y: Array, lambda_: float = 0.0) -> dict[str, Array]:
     """Solve linear or ridge regression in one step, without penalising the intercept.
 
+    Shapes: ``x (m, n)``, ``y (m,)``; weights and intercept as the parameters of :class:`LinearRegression`.
+
     Parameters
     ----------
     x : array (m, n)
@@ -101,6 +118,11 @@ def normal_equations(x: Array, y: Array, lambda_: float = 0.0) -> dict[str, Arra
     ValueError
         If ``Xc^T Xc + lambda I`` is singular: with lambda = 0, when a column is constant, a combination of others, or
         when there are fewer rows than columns.
+
+    Examples
+    --------
+    >>> classic.normal_equations(np.array([[1.0], [3.0]]), np.array([3.0, 7.0]))
+    {'linear.weight': array([[2.]]), 'linear.bias': array([1.])}
     """
     x = np.asarray(x)
     if x.dtype.kind != "f":

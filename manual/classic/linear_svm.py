@@ -50,6 +50,20 @@ class LinearSVM(LinearModel):
     autograd has it for ``torch.relu(1 - s z)``; written ``torch.clamp(1 - s z, min=0)`` PyTorch answers -s. The
     intercept is not penalised; liblinear, and so ``LinearSVC``, does penalise it. On the boundary, z = 0, the answer is
     class 1.
+
+    Raises
+    ------
+    ValueError
+        If an option is unknown or ``C`` not positive, or, when it is used, a shape or a label does not fit.
+
+    Examples
+    --------
+    >>> model = classic.LinearSVM(1, rows=2)
+    >>> evaluation = model.evaluate(np.array([[1.0], [3.0]]), np.array([0, 1]))
+    >>> evaluation.loss["total"]
+    np.float64(2.0)
+    >>> evaluation.gradients
+    {'linear.weight': array([[-2.]]), 'linear.bias': array([0.])}
     """
 
     def __init__(

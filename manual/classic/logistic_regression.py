@@ -45,6 +45,20 @@ class LogisticRegression(LinearModel):
     -----
     Convention: the course's mean 1/m is the mean of ``torch.nn.BCEWithLogitsLoss``; no constant stands between them.
     A tie ``h = 1/2`` (z = 0) is answered with class 1.
+
+    Raises
+    ------
+    ValueError
+        If ``lambda_`` is negative or without ``rows``, or, when it is used, a shape does not fit.
+
+    Examples
+    --------
+    >>> model = classic.LogisticRegression(1)
+    >>> evaluation = model.evaluate(np.array([[1.0], [3.0]]), np.array([0, 1]))
+    >>> evaluation.loss["total"].round(4)
+    np.float64(0.6931)
+    >>> evaluation.gradients
+    {'linear.weight': array([[-0.5]]), 'linear.bias': array([0.])}
     """
 
     def __init__(self, features: int, *, lambda_: float = 0.0, rows: int | None = None, dtype: DTypeLike = np.float64):

@@ -34,6 +34,20 @@ class OneVsAll(LinearModel):
         n and K. Labels are integers from 0 to K - 1.
     lambda_, rows, dtype
         As in ``LogisticRegression``.
+
+    Raises
+    ------
+    ValueError
+        If ``lambda_`` is negative or without ``rows``, or, when it is used, a shape or a label does not fit.
+
+    Examples
+    --------
+    >>> model = classic.OneVsAll(1, 3)
+    >>> evaluation = model.evaluate(np.array([[1.0], [3.0]]), np.array([0, 2]))
+    >>> evaluation.loss["total"].round(4), round(3 * np.log(2.0), 4)
+    (np.float64(2.0794), np.float64(2.0794))
+    >>> evaluation.gradients["linear.bias"]
+    array([0. , 0.5, 0. ])
     """
 
     def __init__(

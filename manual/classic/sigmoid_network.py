@@ -61,6 +61,19 @@ class SigmoidNetwork(Model):
         equal weights would give equal gradients, and the hidden units would stay copies of each other. Biases start at
         0.
     dtype : dtype
+
+    Raises
+    ------
+    ValueError
+        If the cost is unknown, ``lambda_`` negative or without ``rows``, or, when it is used, a shape does not fit.
+
+    Examples
+    --------
+    >>> network = classic.SigmoidNetwork(1, 2, 1)
+    >>> network.load_parameters({name: np.zeros_like(array) for name, array in network.parameters.items()})
+    >>> evaluation = network.evaluate(np.array([[1.0], [3.0]]), np.array([[1.0], [0.0]]))
+    >>> evaluation.loss["total"].round(4), evaluation.gradients["output.bias"]
+    (np.float64(0.6931), array([0.]))
     """
 
     def __init__(

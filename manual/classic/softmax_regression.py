@@ -42,6 +42,21 @@ class SoftmaxRegression(LinearModel):
     -----
     Convention: the mean of ``torch.nn.CrossEntropyLoss``. Adding one vector to every row of W changes no probability,
     so without a penalty the minimum is not unique. A tie between classes is answered with the first of them.
+
+    Raises
+    ------
+    ValueError
+        If ``lambda_`` is negative or without ``rows``, or, when it is used, a shape or a label does not fit.
+
+    Examples
+    --------
+    >>> model = classic.SoftmaxRegression(1, 2)
+    >>> evaluation = model.evaluate(np.array([[1.0], [3.0]]), np.array([0, 1]))
+    >>> evaluation.loss["total"].round(4)
+    np.float64(0.6931)
+    >>> evaluation.gradients
+    {'linear.weight': array([[ 0.5],
+           [-0.5]]), 'linear.bias': array([0., 0.])}
     """
 
     def __init__(

@@ -22,6 +22,14 @@ class MLP(nn.Module):
     dropout : probability with which a hidden value is dropped after its activation
 
     Shapes: ``(rows, sizes[0])`` to ``(rows, sizes[-1])``.
+
+    Raises nothing of its own: one size makes a model without layers.
+
+    Examples
+    --------
+    >>> model = models.MLP([2, 3, 1])
+    >>> [(name, parameter.shape) for name, parameter in model.named_parameters()]
+    [('layers.0.weight', (3, 2)), ('layers.0.bias', (3,)), ('layers.2.weight', (1, 3)), ('layers.2.bias', (1,))]
     """
 
     def __init__(

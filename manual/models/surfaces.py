@@ -28,6 +28,16 @@ def quadratic(point: Array, coefficients: Array) -> tuple[Array, Pullback]:
 
     The Hessian is ``diag(a, b)``: gradient descent shrinks ``x`` by ``1 − γ a`` at each step and ``y`` by ``1 − γ b``,
     so a rate that does not overshoot along the steep axis crawls along the flat one.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> height, pullback = models.surfaces.quadratic(np.array([[3.0, 2.0]]), np.array([1.0, 10.0]))
+    >>> height
+    array(24.5)
+    >>> pullback(np.array(2.0), (True, False))[0]
+    array([[ 6., 40.]])
     """
     square = point * point
 
@@ -53,6 +63,16 @@ def rosenbrock(point: Array, coefficients: Array) -> tuple[Array, Pullback]:
 
     Rosenbrock, "An automatic method for finding the greatest or least value of a function" (1960), with ``a = 1`` and
     ``b = 100``.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> height, pullback = models.surfaces.rosenbrock(np.array([[0.0, 2.0]]), np.array([1.0, 100.0]))
+    >>> height
+    array(401.)
+    >>> pullback(np.array(2.0), (True, False))[0]
+    array([[ -4., 800.]])
     """
     x, y = point[0]
     a, b = coefficients
@@ -79,6 +99,16 @@ def saddle(point: Array, coefficients: Array) -> tuple[Array, Pullback]:
     At the origin the gradient is zero and the Hessian is ``diag(a, −b)``: up along ``x``, down along ``y``. The minima
     are at ``(0, 1)`` and ``(0, −1)``. A point that starts near the line ``y = 0`` is led to the origin, and leaves it
     as ``y`` grows by ``1 + γ b`` at each step.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> height, pullback = models.surfaces.saddle(np.array([[0.5, 2.0]]), np.array([1.0, 2.0]))
+    >>> height
+    array(4.625)
+    >>> pullback(np.array(2.0), (True, False))[0]
+    array([[ 1., 24.]])
     """
     x, y = point[0]
     a, b = coefficients
@@ -115,18 +145,57 @@ class _Surface(nn.Module):
 
 
 class Quadratic(_Surface):
-    """A point in a bowl: see :func:`quadratic`."""
+    """A point in a bowl: see :func:`quadratic`.
+
+    Shapes: as :func:`quadratic`; the point is the parameter ``point (1, 2)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> surface = models.Quadratic(start=(3.0, 2.0))
+    >>> height = surface(tensor([1.0, 10.0]))
+    >>> height
+    Tensor(24.5, requires_grad=True)
+    >>> height.backward(tensor(2.0))
+    >>> surface.point.grad
+    array([[ 6., 40.]], dtype=float32)
+    """
 
     _rule = staticmethod(quadratic)
 
 
 class Rosenbrock(_Surface):
-    """A point in Rosenbrock's valley: see :func:`rosenbrock`."""
+    """A point in Rosenbrock's valley: see :func:`rosenbrock`.
+
+    Shapes: as :func:`rosenbrock`; the point is the parameter ``point (1, 2)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> surface = models.Rosenbrock(start=(0.0, 2.0))
+    >>> height = surface(tensor([1.0, 100.0]))
+    >>> height
+    Tensor(401., requires_grad=True)
+    >>> height.backward(tensor(2.0))
+    >>> surface.point.grad
+    array([[ -4., 800.]], dtype=float32)
+    """
 
     _rule = staticmethod(rosenbrock)
 
 
 class Saddle(_Surface):
-    """A point near a pass: see :func:`saddle`."""
+    """A point near a pass: see :func:`saddle`.
+
+    Shapes: as :func:`saddle`; the point is the parameter ``point (1, 2)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> surface = models.Saddle(start=(0.5, 2.0))
+    >>> height = surface(tensor([1.0, 2.0]))
+    >>> height
+    Tensor(4.625, requires_grad=True)
+    >>> height.backward(tensor(2.0))
+    >>> surface.point.grad
+    array([[ 1., 24.]], dtype=float32)
+    """
 
     _rule = staticmethod(saddle)

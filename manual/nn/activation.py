@@ -72,7 +72,20 @@ class _Activation(Module):
 
 
 class ReLU(_Activation):
-    """``max(0, x)``."""
+    """``max(0, x)``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0], requires_grad=True)
+    >>> y = nn.ReLU()(x)
+    >>> y
+    Tensor([0., 2.], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([0., 5.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.relu)
 
@@ -81,7 +94,20 @@ class ReLU(_Activation):
 
 
 class ReLU6(_Activation):
-    """``min(max(0, x), 6)``."""
+    """``min(max(0, x), 6)``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0, 9.0], requires_grad=True)
+    >>> y = nn.ReLU6()(x)
+    >>> y
+    Tensor([0., 2., 6.], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0, 7.0]))
+    >>> x.grad
+    array([0., 5., 0.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.relu6)
 
@@ -90,7 +116,20 @@ class ReLU6(_Activation):
 
 
 class LeakyReLU(_Activation):
-    """``x`` where positive, ``negative_slope x`` elsewhere."""
+    """``x`` where positive, ``negative_slope x`` elsewhere.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0], requires_grad=True)
+    >>> y = nn.LeakyReLU(negative_slope=0.1)(x)
+    >>> y
+    Tensor([-0.1,  2. ], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([0.3, 5. ], dtype=float32)
+    """
 
     _rule = staticmethod(rules.leaky_relu)
 
@@ -102,6 +141,23 @@ class RReLU(Module):
     """``x`` where positive, ``r x`` elsewhere, with ``r`` drawn between ``lower`` and ``upper`` in training.
 
     In evaluation ``r`` is halfway between the two. See :func:`manual.rules.rrelu`.
+
+    Shapes: input and output alike, of any shape ``(*)``.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called in training, if the bounds are the wrong way round.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0], requires_grad=True)
+    >>> y = nn.RReLU(lower=0.25, upper=0.75).eval()(x)
+    >>> y
+    Tensor([-0.5,  2. ], requires_grad=True)
+    >>> y.backward(tensor([4.0, 5.0]))
+    >>> x.grad
+    array([2., 5.], dtype=float32)
     """
 
     def __init__(self, lower: float = 1 / 8, upper: float = 1 / 3, inplace: bool = False):
@@ -118,7 +174,20 @@ class RReLU(Module):
 
 
 class ELU(_Activation):
-    """``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere."""
+    """``x`` where positive, ``alpha (exp(x) - 1)`` elsewhere.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0], requires_grad=True)
+    >>> y = nn.ELU(alpha=2.0)(x)
+    >>> y
+    Tensor([-1.2642,  2.    ], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([2.2073, 5.    ], dtype=float32)
+    """
 
     _rule = staticmethod(rules.elu)
 
@@ -127,7 +196,20 @@ class ELU(_Activation):
 
 
 class SELU(_Activation):
-    """A scaled ELU whose constants keep mean and variance."""
+    """A scaled ELU whose constants keep mean and variance.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0], requires_grad=True)
+    >>> y = nn.SELU()(x)
+    >>> y
+    Tensor([-1.1113,  2.1014], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([1.9403, 5.2535], dtype=float32)
+    """
 
     _rule = staticmethod(rules.selu)
 
@@ -136,7 +218,20 @@ class SELU(_Activation):
 
 
 class CELU(_Activation):
-    """``max(0, x) + min(0, alpha (exp(x / alpha) - 1))``."""
+    """``max(0, x) + min(0, alpha (exp(x / alpha) - 1))``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0], requires_grad=True)
+    >>> y = nn.CELU(alpha=2.0)(x)
+    >>> y
+    Tensor([-0.7869,  2.    ], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([1.8196, 5.    ], dtype=float32)
+    """
 
     _rule = staticmethod(rules.celu)
 
@@ -145,7 +240,25 @@ class CELU(_Activation):
 
 
 class GELU(_Activation):
-    """``x Phi(x)``; with ``approximate="tanh"`` its tanh approximation."""
+    """``x Phi(x)``; with ``approximate="tanh"`` its tanh approximation.
+
+    Shapes: input and output alike, of any shape ``(*)``.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if ``approximate`` is neither ``"none"`` nor ``"tanh"``.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 2.0], requires_grad=True)
+    >>> y = nn.GELU(approximate="tanh")(x)
+    >>> y
+    Tensor([-0.1588,  1.9546], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([-0.2489,  5.4305], dtype=float32)
+    """
 
     _rule = staticmethod(rules.gelu)
 
@@ -154,25 +267,82 @@ class GELU(_Activation):
 
 
 class Sigmoid(_Activation):
-    """``1 / (1 + exp(-x))``."""
+    """``1 / (1 + exp(-x))``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 2.0], requires_grad=True)
+    >>> y = nn.Sigmoid()(x)
+    >>> y
+    Tensor([0.5   , 0.8808], requires_grad=True)
+    >>> y.backward(tensor([4.0, -1.0]))
+    >>> x.grad
+    array([ 1.   , -0.105], dtype=float32)
+    """
 
     _rule = staticmethod(rules.sigmoid)
 
 
 class LogSigmoid(_Activation):
-    """``log(1 / (1 + exp(-x)))``."""
+    """``log(1 / (1 + exp(-x)))``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 2.0], requires_grad=True)
+    >>> y = nn.LogSigmoid()(x)
+    >>> y
+    Tensor([-0.6931, -0.1269], requires_grad=True)
+    >>> y.backward(tensor([4.0, -1.0]))
+    >>> x.grad
+    array([ 2.    , -0.1192], dtype=float32)
+    """
 
     _rule = staticmethod(rules.logsigmoid)
 
 
 class Tanh(_Activation):
-    """The hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 2.0], requires_grad=True)
+    >>> y = nn.Tanh()(x)
+    >>> y
+    Tensor([0.   , 0.964], requires_grad=True)
+    >>> y.backward(tensor([4.0, -1.0]))
+    >>> x.grad
+    array([ 4.    , -0.0707], dtype=float32)
+    """
 
     _rule = staticmethod(rules.tanh)
 
 
 class Hardtanh(_Activation):
-    """``x`` between the bounds, the nearer bound outside; ``min_value`` and ``max_value`` are old names of theirs."""
+    """``x`` between the bounds, the nearer bound outside; ``min_value`` and ``max_value`` are old names of theirs.
+
+    Shapes: input and output alike, of any shape ``(*)``.
+
+    Raises
+    ------
+    AssertionError
+        If ``max_val`` is not greater than ``min_val``.
+
+    Examples
+    --------
+    >>> x = tensor([-3.0, 0.5, 2.5], requires_grad=True)
+    >>> y = nn.Hardtanh(min_val=-1.0, max_val=2.0)(x)
+    >>> y
+    Tensor([-1. ,  0.5,  2. ], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0, 7.0]))
+    >>> x.grad
+    array([0., 5., 0.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.hardtanh)
 
@@ -199,7 +369,20 @@ class Hardtanh(_Activation):
 
 
 class Softplus(_Activation):
-    """``log(1 + exp(beta x)) / beta``, and ``x`` where ``beta x`` exceeds the threshold."""
+    """``log(1 + exp(beta x)) / beta``, and ``x`` where ``beta x`` exceeds the threshold.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 3.0], requires_grad=True)
+    >>> y = nn.Softplus(beta=2.0)(x)
+    >>> y
+    Tensor([0.3466, 3.0012], requires_grad=True)
+    >>> y.backward(tensor([4.0, 5.0]))
+    >>> x.grad
+    array([2.    , 4.9876], dtype=float32)
+    """
 
     _rule = staticmethod(rules.softplus)
 
@@ -208,13 +391,39 @@ class Softplus(_Activation):
 
 
 class Softsign(_Activation):
-    """``x / (1 + |x|)``."""
+    """``x / (1 + |x|)``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-1.0, 3.0], requires_grad=True)
+    >>> y = nn.Softsign()(x)
+    >>> y
+    Tensor([-0.5 ,  0.75], requires_grad=True)
+    >>> y.backward(tensor([4.0, 8.0]))
+    >>> x.grad
+    array([1. , 0.5], dtype=float32)
+    """
 
     _rule = staticmethod(rules.softsign)
 
 
 class SiLU(_Activation):
-    """``x sigmoid(x)``."""
+    """``x sigmoid(x)``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 2.0], requires_grad=True)
+    >>> y = nn.SiLU()(x)
+    >>> y
+    Tensor([0.    , 1.7616], requires_grad=True)
+    >>> y.backward(tensor([4.0, 1.0]))
+    >>> x.grad
+    array([2.    , 1.0908], dtype=float32)
+    """
 
     _rule = staticmethod(rules.silu)
 
@@ -223,7 +432,20 @@ class SiLU(_Activation):
 
 
 class Mish(_Activation):
-    """``x tanh(softplus(x))``."""
+    """``x tanh(softplus(x))``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 2.0], requires_grad=True)
+    >>> y = nn.Mish()(x)
+    >>> y
+    Tensor([0.   , 1.944], requires_grad=True)
+    >>> y.backward(tensor([5.0, 1.0]))
+    >>> x.grad
+    array([3.    , 1.0693], dtype=float32)
+    """
 
     _rule = staticmethod(rules.mish)
 
@@ -232,13 +454,39 @@ class Mish(_Activation):
 
 
 class Tanhshrink(_Activation):
-    """``x - tanh(x)``."""
+    """``x - tanh(x)``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 2.0], requires_grad=True)
+    >>> y = nn.Tanhshrink()(x)
+    >>> y
+    Tensor([0.   , 1.036], requires_grad=True)
+    >>> y.backward(tensor([4.0, 5.0]))
+    >>> x.grad
+    array([0.    , 4.6467], dtype=float32)
+    """
 
     _rule = staticmethod(rules.tanhshrink)
 
 
 class Hardshrink(_Activation):
-    """``x`` outside ``+-lambd``, 0 inside."""
+    """``x`` outside ``+-lambd``, 0 inside.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-3.0, 0.5, 2.0], requires_grad=True)
+    >>> y = nn.Hardshrink(lambd=1.0)(x)
+    >>> y
+    Tensor([-3.,  0.,  2.], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0, 7.0]))
+    >>> x.grad
+    array([3., 0., 7.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.hardshrink)
 
@@ -250,7 +498,25 @@ class Hardshrink(_Activation):
 
 
 class Softshrink(_Activation):
-    """``x`` moved towards 0 by ``lambd``, 0 inside ``+-lambd``."""
+    """``x`` moved towards 0 by ``lambd``, 0 inside ``+-lambd``.
+
+    Shapes: input and output alike, of any shape ``(*)``.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if ``lambd`` is negative.
+
+    Examples
+    --------
+    >>> x = tensor([-3.0, 0.5, 2.0], requires_grad=True)
+    >>> y = nn.Softshrink(lambd=1.0)(x)
+    >>> y
+    Tensor([-2.,  0.,  1.], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0, 7.0]))
+    >>> x.grad
+    array([3., 0., 7.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.softshrink)
 
@@ -262,7 +528,20 @@ class Softshrink(_Activation):
 
 
 class Threshold(_Activation):
-    """``x`` above the threshold, ``value`` elsewhere."""
+    """``x`` above the threshold, ``value`` elsewhere.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([0.5, 2.0], requires_grad=True)
+    >>> y = nn.Threshold(threshold=1.0, value=-9.0)(x)
+    >>> y
+    Tensor([-9.,  2.], requires_grad=True)
+    >>> y.backward(tensor([3.0, 5.0]))
+    >>> x.grad
+    array([0., 5.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.threshold)
 
@@ -271,7 +550,20 @@ class Threshold(_Activation):
 
 
 class Hardsigmoid(_Activation):
-    """``min(max(0, x / 6 + 1/2), 1)``."""
+    """``min(max(0, x / 6 + 1/2), 1)``.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-4.0, 0.0, 1.5], requires_grad=True)
+    >>> y = nn.Hardsigmoid()(x)
+    >>> y
+    Tensor([0.  , 0.5 , 0.75], requires_grad=True)
+    >>> y.backward(tensor([6.0, 12.0, 18.0]))
+    >>> x.grad
+    array([0., 2., 3.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.hardsigmoid)
 
@@ -280,7 +572,20 @@ class Hardsigmoid(_Activation):
 
 
 class Hardswish(_Activation):
-    """``x`` times its hard sigmoid."""
+    """``x`` times its hard sigmoid.
+
+    Shapes: input and output alike, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([-4.0, 0.0, 3.0], requires_grad=True)
+    >>> y = nn.Hardswish()(x)
+    >>> y
+    Tensor([-0.,  0.,  3.], requires_grad=True)
+    >>> y.backward(tensor([6.0, 12.0, 2.0]))
+    >>> x.grad
+    array([0., 6., 2.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.hardswish)
 
@@ -289,7 +594,27 @@ class Hardswish(_Activation):
 
 
 class GLU(_Activation):
-    """The first half along ``dim`` times the sigmoid of the second."""
+    """The first half along ``dim`` times the sigmoid of the second.
+
+    Shapes: input of any shape with an even length ``2 M`` along ``dim``, output the same with ``M`` there.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if that length is odd, or the input is a scalar.
+    IndexError
+        When it is called, if the input has no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([4.0, 0.0], requires_grad=True)
+    >>> y = nn.GLU(dim=0)(x)
+    >>> y
+    Tensor([2.], requires_grad=True)
+    >>> y.backward(tensor([2.0]))
+    >>> x.grad
+    array([1., 2.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.glu)
 
@@ -298,7 +623,27 @@ class GLU(_Activation):
 
 
 class Softmax(_Activation):
-    """``exp(x) / sum(exp(x))`` along ``dim``."""
+    """``exp(x) / sum(exp(x))`` along ``dim``.
+
+    Shapes: input and output alike, of any shape; ``dim`` is the axis of the classes.
+
+    Raises
+    ------
+    ValueError
+        If ``dim`` is not given.
+    IndexError
+        When it is called, if the input has no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 0.0], requires_grad=True)
+    >>> y = nn.Softmax(dim=0)(x)
+    >>> y
+    Tensor([0.5, 0.5], requires_grad=True)
+    >>> y.backward(tensor([4.0, 0.0]))
+    >>> x.grad
+    array([ 1., -1.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.softmax)
 
@@ -313,10 +658,19 @@ class Softmax(_Activation):
 class Softmax2d(Module):
     """Softmax over the channels of every pixel of ``(N, C, H, W)`` or ``(C, H, W)``. See :func:`manual.rules.softmax`.
 
+    Shapes: output as the input.
+
     Raises
     ------
     ValueError
         If the input has another number of axes.
+
+    Examples
+    --------
+    >>> x = tensor([[[0.0, 1.0]], [[0.0, 1.0]]])
+    >>> nn.Softmax2d()(x)[:, 0]
+    Tensor([[0.5, 0.5],
+            [0.5, 0.5]])
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -327,7 +681,27 @@ class Softmax2d(Module):
 
 
 class LogSoftmax(_Activation):
-    """The logarithm of the softmax along ``dim``."""
+    """The logarithm of the softmax along ``dim``.
+
+    Shapes: input and output alike, of any shape; ``dim`` is the axis of the classes.
+
+    Raises
+    ------
+    ValueError
+        If ``dim`` is not given.
+    IndexError
+        When it is called, if the input has no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 0.0], requires_grad=True)
+    >>> y = nn.LogSoftmax(dim=0)(x)
+    >>> y
+    Tensor([-0.6931, -0.6931], requires_grad=True)
+    >>> y.backward(tensor([4.0, 0.0]))
+    >>> x.grad
+    array([ 2., -2.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.log_softmax)
 
@@ -340,7 +714,27 @@ class LogSoftmax(_Activation):
 
 
 class Softmin(_Activation):
-    """The softmax of ``-x`` along ``dim``."""
+    """The softmax of ``-x`` along ``dim``.
+
+    Shapes: input and output alike, of any shape; ``dim`` is the axis of the classes.
+
+    Raises
+    ------
+    ValueError
+        If ``dim`` is not given.
+    IndexError
+        When it is called, if the input has no axis ``dim``.
+
+    Examples
+    --------
+    >>> x = tensor([0.0, 0.0], requires_grad=True)
+    >>> y = nn.Softmin(dim=0)(x)
+    >>> y
+    Tensor([0.5, 0.5], requires_grad=True)
+    >>> y.backward(tensor([4.0, 0.0]))
+    >>> x.grad
+    array([-1.,  1.], dtype=float32)
+    """
 
     _rule = staticmethod(rules.softmin)
 
@@ -353,7 +747,26 @@ class Softmin(_Activation):
 
 
 class PReLU(Module):
-    """``x`` where positive, ``weight x`` elsewhere, with a learned weight: one, or one per channel (axis 1)."""
+    """``x`` where positive, ``weight x`` elsewhere, with a learned weight: one, or one per channel (axis 1).
+
+    Shapes: input and output alike, ``(N, C, *)`` with ``weight (C,)``, or of any shape with ``weight (1,)``.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if there are several weights and axis 1 has another length.
+
+    Examples
+    --------
+    >>> x = tensor([[-1.0, 2.0], [-3.0, -4.0]], requires_grad=True)
+    >>> layer = nn.PReLU(num_parameters=2, init=0.5)
+    >>> layer(x).backward(tensor([[3.0, 5.0], [1.0, 2.0]]))
+    >>> x.grad
+    array([[1.5, 5. ],
+           [0.5, 1. ]], dtype=float32)
+    >>> layer.weight.grad
+    array([-6., -8.], dtype=float32)
+    """
 
     def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: Any = None):
         super().__init__()
@@ -363,6 +776,7 @@ class PReLU(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Set every weight to ``init``."""
         self.weight.data.fill(self.init)
 
     def forward(self, input: Tensor) -> Tensor:

@@ -46,10 +46,25 @@ class AdaptiveLogSoftmaxWithLoss(Module):
     Convention: the loss is the mean over rows, and there is neither a weight nor an ignored class. Only the head can
     have a bias.
 
+    Shapes: input ``(N, in_features)`` or ``(in_features,)``, target ``(N,)`` or ``()``; ``output`` as the target,
+    ``loss`` ``()``.
+
     Raises
     ------
     ValueError
         If ``cutoffs`` are not unique increasing whole numbers between 1 and ``n_classes - 1``.
+    RuntimeError
+        When it is called, if the shapes do not fit, or a target is no class.
+
+    Examples
+    --------
+    >>> layer = nn.AdaptiveLogSoftmaxWithLoss(2, 4, cutoffs=[1, 2], div_value=1.0)
+    >>> for parameter in layer.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> layer.log_prob(tensor([[1.0, 2.0]])).exp()
+    Tensor([[0.3333, 0.3333, 0.1667, 0.1667]], requires_grad=True)
+    >>> layer(tensor([[1.0, 2.0]]), tensor([3])).loss
+    Tensor(1.7918, requires_grad=True)
     """
 
     def __init__(
@@ -94,6 +109,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             )
 
     def reset_parameters(self) -> None:
+        """Draw the head and the tails anew, as at the start."""
         self.head.reset_parameters()
         for projection, classes in self.tail:
             projection.reset_parameters()

@@ -39,6 +39,16 @@ class MultiheadAttention(Module):
         If ``embed_dim`` or ``num_heads`` is not positive.
     AssertionError
         If the heads do not divide ``embed_dim``.
+
+    Examples
+    --------
+    >>> attention = nn.MultiheadAttention(embed_dim=4, num_heads=2)
+    >>> x = tensor([[1.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 0.0]])
+    >>> output, weights = attention(x, x, x)
+    >>> tuple(output.shape)
+    (3, 4)
+    >>> weights.sum(-1)
+    Tensor([1., 1., 1.], requires_grad=True)
     """
 
     def __init__(

@@ -90,6 +90,23 @@ class Sequential(_Numbered):
 
     Takes modules, or one ``OrderedDict`` that names them. Indices and slices give modules and shorter ``Sequential`` s;
     ``2 * model`` goes through the same children twice.
+
+    Shapes: each child takes what the one before it returns.
+
+    Raises
+    ------
+    TypeError
+        If something is no module.
+
+    Examples
+    --------
+    >>> model = nn.Sequential(nn.Flatten(), nn.ReLU())
+    >>> model(tensor([[[1.0, -2.0], [-3.0, 4.0]]]))
+    Tensor([[1., 0., 0., 4.]])
+    >>> model[1:]
+    Sequential(
+      (1): ReLU()
+    )
     """
 
     def __init__(self, *args: Any):
@@ -158,7 +175,29 @@ class Sequential(_Numbered):
 
 
 class ModuleList(_Numbered):
-    """A list of modules; it is never called itself."""
+    """A list of modules; it is never called itself.
+
+    Takes no arrays.
+
+    Raises
+    ------
+    TypeError
+        If something is no module.
+    NotImplementedError
+        When it is called.
+
+    Examples
+    --------
+    >>> layers = nn.ModuleList([nn.Linear(2, 3), nn.Tanh()])
+    >>> layers.append(nn.Linear(3, 1))
+    ModuleList(
+      (0): Linear(in_features=2, out_features=3, bias=True)
+      (1): Tanh()
+      (2): Linear(in_features=3, out_features=1, bias=True)
+    )
+    >>> [name for name, _ in layers.named_parameters()]
+    ['0.weight', '0.bias', '2.weight', '2.bias']
+    """
 
     def __init__(self, modules: Iterable[Module] | None = None):
         super().__init__()
@@ -201,7 +240,24 @@ class ModuleList(_Numbered):
 
 
 class ModuleDict(Module):
-    """Modules by name; it is never called itself."""
+    """Modules by name; it is never called itself.
+
+    Takes no arrays.
+
+    Raises
+    ------
+    TypeError
+        If something is no module, or a name no string.
+    NotImplementedError
+        When it is called.
+
+    Examples
+    --------
+    >>> heads = nn.ModuleDict({"score": nn.Linear(2, 1)})
+    >>> heads["gate"] = nn.Sigmoid()
+    >>> list(heads.keys()), heads["gate"](tensor(0.0))
+    (['score', 'gate'], Tensor(0.5))
+    """
 
     def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None):
         super().__init__()
@@ -227,12 +283,15 @@ class ModuleDict(Module):
         return key in self._modules
 
     def keys(self) -> Any:
+        """The names, in order."""
         return self._modules.keys()
 
     def values(self) -> Any:
+        """The modules, in order."""
         return self._modules.values()
 
     def items(self) -> Any:
+        """Names and modules, in order."""
         return self._modules.items()
 
     def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
@@ -251,6 +310,7 @@ class ModuleDict(Module):
         return self._modules.pop(key)
 
     def clear(self) -> None:
+        """Take every module out."""
         self._modules.clear()
 
 
@@ -267,7 +327,22 @@ def _sequential(value: Any) -> Sequential:
 
 
 class Flatten(Module):
-    """``(N, *) -> (N, prod(*))``: joins the axes from ``start_dim`` to ``end_dim``."""
+    """``(N, *) -> (N, prod(*))``: joins the axes from ``start_dim`` to ``end_dim``.
+
+    Shapes: in general ``(*, a, ..., b, *)`` to ``(*, a ... b, *)``.
+
+    Raises
+    ------
+    IndexError
+        When it is called, if there is no such axis.
+    RuntimeError
+        When it is called, if ``start_dim`` comes behind ``end_dim``.
+
+    Examples
+    --------
+    >>> nn.Flatten()(tensor([[[1.0, 2.0], [3.0, 4.0]]]))
+    Tensor([[1., 2., 3., 4.]])
+    """
 
     def __init__(self, start_dim: int = 1, end_dim: int = -1):
         super().__init__()
@@ -285,12 +360,20 @@ class Flatten(Module):
 class Unflatten(Module):
     """Splits one axis into several: the inverse of :class:`Flatten`. One of the sizes may be -1: what is left.
 
+    Shapes: ``(*, n, *)`` to ``(*, *unflattened_size, *)``, whose product is ``n``.
+
     Raises
     ------
     TypeError
         If ``unflattened_size`` is no tuple or list of whole numbers.
     RuntimeError
         If the sizes do not fit the axis of an input.
+
+    Examples
+    --------
+    >>> nn.Unflatten(1, (2, -1))(tensor([[1.0, 2.0, 3.0, 4.0]]))
+    Tensor([[[1., 2.],
+             [3., 4.]]])
     """
 
     def __init__(self, dim: int, unflattened_size: tuple[int, ...] | list[int]):

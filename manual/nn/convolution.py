@@ -185,19 +185,90 @@ class Conv1d(_Conv):
     ``bias (out_channels,)``, output ``(N, out_channels, L')``. Both start uniform in ``+-1/sqrt(fan_in)`` with
     ``fan_in = in_channels / groups * K``. ``padding`` may be ``"same"`` or ``"valid"``; with a ``padding_mode`` other
     than ``"zeros"`` the input is continued by itself.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` is not positive or does not divide the channels, or a padding or its mode is unknown.
+    RuntimeError
+        When it is called, if the shape does not fit, or a kernel is longer than its padded axis.
+
+    Examples
+    --------
+    >>> layer = nn.Conv1d(1, 1, kernel_size=2, bias=False)
+    >>> _ = layer.load_state_dict({"weight": tensor([[[2.0, -1.0]]])})
+    >>> x = tensor([[[1.0, 3.0, 2.0]]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[[-1.,  4.]]], requires_grad=True)
+    >>> y.backward(tensor([[[5.0, 7.0]]]))
+    >>> x.grad
+    array([[[10.,  9., -7.]]], dtype=float32)
+    >>> layer.weight.grad
+    array([[[26., 29.]]], dtype=float32)
     """
 
     axes = 1
 
 
 class Conv2d(_Conv):
-    """Convolves over two axes; see :class:`Conv1d`."""
+    """Convolves over two axes; see :class:`Conv1d`.
+
+    Shapes: input ``(N, in_channels, H, W)`` or without ``N``, ``weight (out_channels, in_channels / groups, K_H,
+    K_W)``, ``bias (out_channels,)``, output ``(N, out_channels, H_out, W_out)``.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` is not positive or does not divide the channels, or a padding or its mode is unknown.
+    RuntimeError
+        When it is called, if the shape does not fit, or a kernel is longer than its padded axis.
+
+    Examples
+    --------
+    >>> layer = nn.Conv2d(1, 1, kernel_size=(1, 2), bias=False)
+    >>> _ = layer.load_state_dict({"weight": tensor([[[[2.0, -1.0]]]])})
+    >>> x = tensor([[[[1.0, 3.0, 2.0]]]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[[[-1.,  4.]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[5.0, 7.0]]]]))
+    >>> x.grad
+    array([[[[10.,  9., -7.]]]], dtype=float32)
+    >>> layer.weight.grad
+    array([[[[26., 29.]]]], dtype=float32)
+    """
 
     axes = 2
 
 
 class Conv3d(_Conv):
-    """Convolves over three axes; see :class:`Conv1d`."""
+    """Convolves over three axes; see :class:`Conv1d`.
+
+    Shapes: input ``(N, in_channels, D, H, W)`` or without ``N``, ``weight (out_channels, in_channels / groups, K_D,
+    K_H, K_W)``, ``bias (out_channels,)``, output ``(N, out_channels, D_out, H_out, W_out)``.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` is not positive or does not divide the channels, or a padding or its mode is unknown.
+    RuntimeError
+        When it is called, if the shape does not fit, or a kernel is longer than its padded axis.
+
+    Examples
+    --------
+    >>> layer = nn.Conv3d(1, 1, kernel_size=(1, 1, 2), bias=False)
+    >>> _ = layer.load_state_dict({"weight": tensor([[[[[2.0, -1.0]]]]])})
+    >>> x = tensor([[[[[1.0, 3.0, 2.0]]]]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[[[[-1.,  4.]]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[[5.0, 7.0]]]]]))
+    >>> x.grad
+    array([[[[[10.,  9., -7.]]]]], dtype=float32)
+    >>> layer.weight.grad
+    array([[[[[26., 29.]]]]], dtype=float32)
+    """
 
     axes = 3
 
@@ -292,18 +363,92 @@ class ConvTranspose1d(_ConvTranspose):
 
     Convention: both parameters start uniform in ``+-1/sqrt(out_channels / groups * K)``. torch reads off the weight's
     second axis what it calls the fan in, and here that axis has the outputs.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` is not positive or does not divide the channels, ``padding_mode`` is not ``"zeros"``, or, when it
+        is called, ``output_size`` is out of reach.
+    RuntimeError
+        When it is called, if the shape does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.ConvTranspose1d(1, 1, kernel_size=2, bias=False)
+    >>> _ = layer.load_state_dict({"weight": tensor([[[2.0, -1.0]]])})
+    >>> x = tensor([[[3.0, 1.0]]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[[ 6., -1., -1.]]], requires_grad=True)
+    >>> y.backward(tensor([[[5.0, 7.0, 0.0]]]))
+    >>> x.grad
+    array([[[ 3., 14.]]], dtype=float32)
+    >>> layer.weight.grad
+    array([[[22., 21.]]], dtype=float32)
     """
 
     axes = 1
 
 
 class ConvTranspose2d(_ConvTranspose):
-    """The transpose of :class:`Conv2d`; see :class:`ConvTranspose1d`."""
+    """The transpose of :class:`Conv2d`; see :class:`ConvTranspose1d`.
+
+    Shapes: input ``(N, in_channels, H, W)`` or without ``N``, ``weight (in_channels, out_channels / groups, K_H,
+    K_W)``, ``bias (out_channels,)``, output ``(N, out_channels, H_out, W_out)``.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` is not positive or does not divide the channels, ``padding_mode`` is not ``"zeros"``, or, when it
+        is called, ``output_size`` is out of reach.
+    RuntimeError
+        When it is called, if the shape does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.ConvTranspose2d(1, 1, kernel_size=(1, 2), bias=False)
+    >>> _ = layer.load_state_dict({"weight": tensor([[[[2.0, -1.0]]]])})
+    >>> x = tensor([[[[3.0, 1.0]]]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[[[ 6., -1., -1.]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[5.0, 7.0, 0.0]]]]))
+    >>> x.grad
+    array([[[[ 3., 14.]]]], dtype=float32)
+    >>> layer.weight.grad
+    array([[[[22., 21.]]]], dtype=float32)
+    """
 
     axes = 2
 
 
 class ConvTranspose3d(_ConvTranspose):
-    """The transpose of :class:`Conv3d`; see :class:`ConvTranspose1d`."""
+    """The transpose of :class:`Conv3d`; see :class:`ConvTranspose1d`.
+
+    Shapes: input ``(N, in_channels, D, H, W)`` or without ``N``, ``weight (in_channels, out_channels / groups, K_D,
+    K_H, K_W)``, ``bias (out_channels,)``, output ``(N, out_channels, D_out, H_out, W_out)``.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` is not positive or does not divide the channels, ``padding_mode`` is not ``"zeros"``, or, when it
+        is called, ``output_size`` is out of reach.
+    RuntimeError
+        When it is called, if the shape does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.ConvTranspose3d(1, 1, kernel_size=(1, 1, 2), bias=False)
+    >>> _ = layer.load_state_dict({"weight": tensor([[[[[2.0, -1.0]]]]])})
+    >>> x = tensor([[[[[3.0, 1.0]]]]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[[[[ 6., -1., -1.]]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[[5.0, 7.0, 0.0]]]]]))
+    >>> x.grad
+    array([[[[[ 3., 14.]]]]], dtype=float32)
+    >>> layer.weight.grad
+    array([[[[[22., 21.]]]]], dtype=float32)
+    """
 
     axes = 3

@@ -48,10 +48,17 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
     1 for linear layers and the sigmoid, 5/3 for tanh, ``sqrt(2)`` for relu, ``sqrt(2 / (1 + slope^2))`` for leaky_relu.
 
+    Takes no arrays.
+
     Raises
     ------
     ValueError
         For an unknown nonlinearity.
+
+    Examples
+    --------
+    >>> round(nn.init.calculate_gain("leaky_relu", 1.0), 4), round(nn.init.calculate_gain("relu"), 4)
+    (1.0, 1.4142)
     """
     if nonlinearity in _LINEAR:
         return 1.0
@@ -76,13 +83,41 @@ def _generator(generator: np.random.Generator | None) -> np.random.Generator:
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
-    """Uniform between ``a`` and ``b``."""
+    """Uniform between ``a`` and ``b``.
+
+    Shapes: a tensor of any shape, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If ``b`` is less than ``a``.
+
+    Examples
+    --------
+    >>> weight = nn.init.uniform_(nn.Parameter(tensor(np.zeros(1000))), 2.0, 3.0)
+    >>> bool(2 <= weight.min()), bool(weight.max() <= 3)
+    (True, True)
+    """
     tensor.data[...] = _generator(generator).uniform(a, b, tensor.shape)
     return tensor
 
 
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
-    """Normal with the given mean and standard deviation."""
+    """Normal with the given mean and standard deviation.
+
+    Shapes: a tensor of any shape, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If ``std`` is negative.
+
+    Examples
+    --------
+    >>> weight = nn.init.normal_(nn.Parameter(tensor(np.zeros(10000))), mean=5.0, std=0.1)
+    >>> round(weight.mean().item(), 1), round(weight.std().item(), 1)
+    (5.0, 0.1)
+    """
     tensor.data[...] = _generator(generator).normal(mean, std, tensor.shape)
     return tensor
 
@@ -95,10 +130,18 @@ def trunc_normal_(
     Where little of the normal lies between the bounds, the draws come from a uniform instead, each kept with the
     probability of its density over the greatest density between the bounds (Robert 1995).
 
+    Shapes: a tensor of any shape, which is filled in place and returned.
+
     Raises
     ------
     ValueError
         If ``a`` exceeds ``b``.
+
+    Examples
+    --------
+    >>> weight = nn.init.trunc_normal_(nn.Parameter(tensor(np.zeros(1000))), a=-1.0, b=0.5)
+    >>> bool(weight.min() >= -1), bool(weight.max() <= 0.5)
+    (True, True)
     """
     if a > b:
         raise ValueError(f"the lower bound a={a} of trunc_normal_ exceeds the upper bound b={b}")
@@ -124,20 +167,61 @@ def trunc_normal_(
 
 
 def constant_(tensor: Tensor, val: float) -> Tensor:
+    """Fill with one value.
+
+    Shapes: a tensor of any shape, which is filled in place and returned. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> nn.init.constant_(nn.Parameter(tensor([1.0, 2.0])), 5.0).data
+    array([5., 5.], dtype=float32)
+    """
     tensor.data[...] = val
     return tensor
 
 
 def ones_(tensor: Tensor) -> Tensor:
+    """Fill with ones.
+
+    Shapes: a tensor of any shape, which is filled in place and returned. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> nn.init.ones_(nn.Parameter(tensor([3.0, 2.0]))).data
+    array([1., 1.], dtype=float32)
+    """
     return constant_(tensor, 1.0)
 
 
 def zeros_(tensor: Tensor) -> Tensor:
+    """Fill with zeros.
+
+    Shapes: a tensor of any shape, which is filled in place and returned. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> nn.init.zeros_(nn.Parameter(tensor([1.0, 2.0]))).data
+    array([0., 0.], dtype=float32)
+    """
     return constant_(tensor, 0.0)
 
 
 def eye_(tensor: Tensor) -> Tensor:
-    """The identity matrix, cut or filled up with zeros."""
+    """The identity matrix, cut or filled up with zeros.
+
+    Shapes: a matrix ``(n, m)``, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has not two axes.
+
+    Examples
+    --------
+    >>> nn.init.eye_(nn.Parameter(tensor(np.zeros((2, 3))))).data
+    array([[1., 0., 0.],
+           [0., 1., 0.]])
+    """
     if tensor.ndim != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
     tensor.data[...] = np.eye(tensor.shape[0], tensor.shape[1])
@@ -145,13 +229,41 @@ def eye_(tensor: Tensor) -> Tensor:
 
 
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Uniform in ``+-gain sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010, equation 16)."""
+    """Uniform in ``+-gain sqrt(6 / (fan_in + fan_out))`` (Glorot and Bengio 2010, equation 16).
+
+    Shapes: a tensor ``(out, in, *)``, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has fewer than two axes.
+
+    Examples
+    --------
+    >>> weight = nn.init.xavier_uniform_(nn.Parameter(tensor(np.zeros((100, 50)))))
+    >>> bool(weight.abs().max() <= 0.2), round(weight.abs().max().item(), 2)
+    (True, 0.2)
+    """
     bound = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
     return uniform_(tensor, -bound, bound, generator)
 
 
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
-    """Normal with standard deviation ``gain sqrt(2 / (fan_in + fan_out))``."""
+    """Normal with standard deviation ``gain sqrt(2 / (fan_in + fan_out))``.
+
+    Shapes: a tensor ``(out, in, *)``, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has fewer than two axes.
+
+    Examples
+    --------
+    >>> weight = nn.init.xavier_normal_(nn.Parameter(tensor(np.zeros((100, 100)))))
+    >>> round(weight.std().item(), 2)
+    0.1
+    """
     return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor))), generator)
 
 
@@ -165,7 +277,21 @@ def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> floa
 def kaiming_uniform_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Tensor:
-    """Uniform in ``+-gain sqrt(3 / fan)`` (He et al. 2015, section 2.2)."""
+    """Uniform in ``+-gain sqrt(3 / fan)`` (He et al. 2015, section 2.2).
+
+    Shapes: a tensor ``(out, in, *)``, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has fewer than two axes, or ``mode`` or ``nonlinearity`` is unknown.
+
+    Examples
+    --------
+    >>> weight = nn.init.kaiming_uniform_(nn.Parameter(tensor(np.zeros((100, 24)))), nonlinearity="relu")
+    >>> bool(weight.abs().max() <= 0.5), round(weight.abs().max().item(), 2)
+    (True, 0.5)
+    """
     if not tensor.numel():
         return tensor
     bound = math.sqrt(3.0) * _kaiming_std(tensor, a, mode, nonlinearity)
@@ -175,7 +301,21 @@ def kaiming_uniform_(
 def kaiming_normal_(
     tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
 ) -> Tensor:
-    """Normal with standard deviation ``gain / sqrt(fan)``."""
+    """Normal with standard deviation ``gain / sqrt(fan)``.
+
+    Shapes: a tensor ``(out, in, *)``, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has fewer than two axes, or ``mode`` or ``nonlinearity`` is unknown.
+
+    Examples
+    --------
+    >>> weight = nn.init.kaiming_normal_(nn.Parameter(tensor(np.zeros((100, 200)))), nonlinearity="relu")
+    >>> round(weight.std().item(), 2)
+    0.1
+    """
     if not tensor.numel():
         return tensor
     return normal_(tensor, 0.0, _kaiming_std(tensor, a, mode, nonlinearity), generator)
@@ -185,6 +325,20 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     """Rows (or columns, whichever are fewer) of length ``gain``, each at right angles to the others.
 
     From the QR factorisation of a normal matrix, signs fixed so that the draw is uniform (Mezzadri 2007).
+
+    Shapes: a tensor ``(out, in, *)``, which is filled in place and returned.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has fewer than two axes.
+
+    Examples
+    --------
+    >>> weight = nn.init.orthogonal_(nn.Parameter(tensor(np.zeros((2, 3)))), gain=2.0)
+    >>> np.abs(np.round((weight @ weight.t()).detach().numpy(), 6))
+    array([[4., 0.],
+           [0., 4.]])
     """
     if tensor.ndim < 2:
         raise ValueError("Only tensors with 2 or more dimensions are supported")

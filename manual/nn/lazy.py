@@ -45,6 +45,19 @@ class UninitializedBuffer(np.ndarray):
     """A buffer whose shape is not known yet: an array without elements that refuses to be computed with.
 
     ``device``, ``requires_grad`` and ``persistent`` are accepted as torch's are and mean nothing here.
+
+    Shapes: none until ``materialize(shape)`` gives it one.
+
+    Raises
+    ------
+    ValueError
+        If it is computed with before.
+
+    Examples
+    --------
+    >>> buffer = nn.UninitializedBuffer()
+    >>> buffer.size
+    0
     """
 
     def __new__(
@@ -67,7 +80,22 @@ class UninitializedBuffer(np.ndarray):
 
 
 class UninitializedParameter(Parameter):
-    """A parameter whose shape is not known yet; ``data`` is an :class:`UninitializedBuffer`."""
+    """A parameter whose shape is not known yet; ``data`` is an :class:`UninitializedBuffer`.
+
+    Shapes: none until ``materialize(shape)`` gives it one.
+
+    Raises
+    ------
+    RuntimeError
+        If its shape is asked for before.
+
+    Examples
+    --------
+    >>> weight = nn.UninitializedParameter()
+    >>> weight.materialize((2, 3))
+    >>> tuple(weight.shape)
+    (2, 3)
+    """
 
     __slots__ = ()
 
@@ -77,6 +105,7 @@ class UninitializedParameter(Parameter):
 
     @property
     def shape(self) -> tuple[int, ...]:
+        """Refused until ``materialize`` gives it one."""
         raise RuntimeError(_NO_SHAPE)
 
     def materialize(self, shape: Sequence[int], device: Any = None, dtype: Any = None) -> None:

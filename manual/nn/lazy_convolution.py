@@ -82,21 +82,78 @@ class _LazyConv(_LazyConvNd, _Conv):
 
 
 class LazyConv1d(_LazyConv):
-    """A :class:`Conv1d` that takes ``in_channels`` from its first input, and then is one."""
+    """A :class:`Conv1d` that takes ``in_channels`` from its first input, and then is one.
+
+    Shapes: those of :class:`Conv1d`.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels.
+    RuntimeError
+        When it is called, if the input has other axes.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConv1d(4, kernel_size=2)
+    >>> _ = layer(tensor(np.zeros((2, 3, 5)), dtype=np.float32))
+    >>> layer
+    Conv1d(3, 4, kernel_size=(2,), stride=(1,))
+    >>> tuple(layer.weight.shape)
+    (4, 3, 2)
+    """
 
     axes = 1
     cls_to_become = Conv1d
 
 
 class LazyConv2d(_LazyConv):
-    """A :class:`Conv2d` that takes ``in_channels`` from its first input, and then is one."""
+    """A :class:`Conv2d` that takes ``in_channels`` from its first input, and then is one.
+
+    Shapes: those of :class:`Conv2d`.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels.
+    RuntimeError
+        When it is called, if the input has other axes.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConv2d(4, kernel_size=2)
+    >>> _ = layer(tensor(np.zeros((2, 3, 5, 5)), dtype=np.float32))
+    >>> layer
+    Conv2d(3, 4, kernel_size=(2, 2), stride=(1, 1))
+    >>> tuple(layer.weight.shape)
+    (4, 3, 2, 2)
+    """
 
     axes = 2
     cls_to_become = Conv2d
 
 
 class LazyConv3d(_LazyConv):
-    """A :class:`Conv3d` that takes ``in_channels`` from its first input, and then is one."""
+    """A :class:`Conv3d` that takes ``in_channels`` from its first input, and then is one.
+
+    Shapes: those of :class:`Conv3d`.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels.
+    RuntimeError
+        When it is called, if the input has other axes.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConv3d(4, kernel_size=2)
+    >>> _ = layer(tensor(np.zeros((2, 3, 5, 5, 5)), dtype=np.float32))
+    >>> layer
+    Conv3d(3, 4, kernel_size=(2, 2, 2), stride=(1, 1, 1))
+    >>> tuple(layer.weight.shape)
+    (4, 3, 2, 2, 2)
+    """
 
     axes = 3
     cls_to_become = Conv3d
@@ -124,21 +181,78 @@ class _LazyConvTranspose(_LazyConvNd, _ConvTranspose):
 
 
 class LazyConvTranspose1d(_LazyConvTranspose):
-    """A :class:`ConvTranspose1d` that takes ``in_channels`` from its first input, and then is one."""
+    """A :class:`ConvTranspose1d` that takes ``in_channels`` from its first input, and then is one.
+
+    Shapes: those of :class:`ConvTranspose1d`.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels.
+    RuntimeError
+        When it is called, if the input has other axes.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConvTranspose1d(4, kernel_size=2)
+    >>> _ = layer(tensor(np.zeros((2, 3, 5)), dtype=np.float32))
+    >>> layer
+    ConvTranspose1d(3, 4, kernel_size=(2,), stride=(1,))
+    >>> tuple(layer.weight.shape)
+    (3, 4, 2)
+    """
 
     axes = 1
     cls_to_become = ConvTranspose1d
 
 
 class LazyConvTranspose2d(_LazyConvTranspose):
-    """A :class:`ConvTranspose2d` that takes ``in_channels`` from its first input, and then is one."""
+    """A :class:`ConvTranspose2d` that takes ``in_channels`` from its first input, and then is one.
+
+    Shapes: those of :class:`ConvTranspose2d`.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels.
+    RuntimeError
+        When it is called, if the input has other axes.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConvTranspose2d(4, kernel_size=2)
+    >>> _ = layer(tensor(np.zeros((2, 3, 5, 5)), dtype=np.float32))
+    >>> layer
+    ConvTranspose2d(3, 4, kernel_size=(2, 2), stride=(1, 1))
+    >>> tuple(layer.weight.shape)
+    (3, 4, 2, 2)
+    """
 
     axes = 2
     cls_to_become = ConvTranspose2d
 
 
 class LazyConvTranspose3d(_LazyConvTranspose):
-    """A :class:`ConvTranspose3d` that takes ``in_channels`` from its first input, and then is one."""
+    """A :class:`ConvTranspose3d` that takes ``in_channels`` from its first input, and then is one.
+
+    Shapes: those of :class:`ConvTranspose3d`.
+
+    Raises
+    ------
+    ValueError
+        If ``groups`` does not divide the channels.
+    RuntimeError
+        When it is called, if the input has other axes.
+
+    Examples
+    --------
+    >>> layer = nn.LazyConvTranspose3d(4, kernel_size=2)
+    >>> _ = layer(tensor(np.zeros((2, 3, 5, 5, 5)), dtype=np.float32))
+    >>> layer
+    ConvTranspose3d(3, 4, kernel_size=(2, 2, 2), stride=(1, 1, 1))
+    >>> tuple(layer.weight.shape)
+    (3, 4, 2, 2, 2)
+    """
 
     axes = 3
     cls_to_become = ConvTranspose3d

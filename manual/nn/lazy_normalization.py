@@ -75,36 +75,100 @@ class _LazyNorm(LazyModuleMixin, ChannelNorm):
 
 
 class LazyBatchNorm1d(_LazyNorm, BatchNorm1d):
-    """Becomes a :class:`~manual.nn.BatchNorm1d`."""
+    """Becomes a :class:`~manual.nn.BatchNorm1d`.
+
+    Shapes: those of :class:`~manual.nn.BatchNorm1d`. Raises what it raises.
+
+    Examples
+    --------
+    >>> layer = nn.LazyBatchNorm1d()
+    >>> _ = layer(tensor([[1.0, 2.0, 3.0], [3.0, 4.0, 5.0]]))
+    >>> layer.num_features, layer.running_mean
+    (3, array([0.2, 0.3, 0.4], dtype=float32))
+    """
 
     cls_to_become = BatchNorm1d
 
 
 class LazyBatchNorm2d(_LazyNorm, BatchNorm2d):
-    """Becomes a :class:`~manual.nn.BatchNorm2d`."""
+    """Becomes a :class:`~manual.nn.BatchNorm2d`.
+
+    Shapes: those of :class:`~manual.nn.BatchNorm2d`. Raises what it raises.
+
+    Examples
+    --------
+    >>> layer = nn.LazyBatchNorm2d()
+    >>> _ = layer(tensor([[[[1.0, 3.0]], [[5.0, 9.0]]]]))
+    >>> layer.num_features, layer.running_mean
+    (2, array([0.2, 0.7], dtype=float32))
+    """
 
     cls_to_become = BatchNorm2d
 
 
 class LazyBatchNorm3d(_LazyNorm, BatchNorm3d):
-    """Becomes a :class:`~manual.nn.BatchNorm3d`."""
+    """Becomes a :class:`~manual.nn.BatchNorm3d`.
+
+    Shapes: those of :class:`~manual.nn.BatchNorm3d`. Raises what it raises.
+
+    Examples
+    --------
+    >>> layer = nn.LazyBatchNorm3d()
+    >>> _ = layer(tensor([[[[[1.0, 3.0]]], [[[5.0, 9.0]]]]]))
+    >>> layer.num_features, layer.running_mean
+    (2, array([0.2, 0.7], dtype=float32))
+    """
 
     cls_to_become = BatchNorm3d
 
 
 class LazyInstanceNorm1d(_LazyNorm, InstanceNorm1d):
-    """Becomes an :class:`~manual.nn.InstanceNorm1d`."""
+    """Becomes an :class:`~manual.nn.InstanceNorm1d`.
+
+    Shapes: those of :class:`~manual.nn.InstanceNorm1d`. Raises what it raises.
+
+    Examples
+    --------
+    >>> layer = nn.LazyInstanceNorm1d(affine=True)
+    >>> layer(tensor([[[1.0, 3.0], [5.0, 9.0]]]))
+    Tensor([[[-1.,  1.],
+             [-1.,  1.]]], requires_grad=True)
+    >>> layer.num_features, tuple(layer.weight.shape)
+    (2, (2,))
+    """
 
     cls_to_become = InstanceNorm1d
 
 
 class LazyInstanceNorm2d(_LazyNorm, InstanceNorm2d):
-    """Becomes an :class:`~manual.nn.InstanceNorm2d`."""
+    """Becomes an :class:`~manual.nn.InstanceNorm2d`.
+
+    Shapes: those of :class:`~manual.nn.InstanceNorm2d`. Raises what it raises.
+
+    Examples
+    --------
+    >>> layer = nn.LazyInstanceNorm2d(affine=True)
+    >>> layer(tensor([[[[1.0, 3.0]]]]))
+    Tensor([[[[-1.,  1.]]]], requires_grad=True)
+    >>> layer.num_features, tuple(layer.weight.shape)
+    (1, (1,))
+    """
 
     cls_to_become = InstanceNorm2d
 
 
 class LazyInstanceNorm3d(_LazyNorm, InstanceNorm3d):
-    """Becomes an :class:`~manual.nn.InstanceNorm3d`."""
+    """Becomes an :class:`~manual.nn.InstanceNorm3d`.
+
+    Shapes: those of :class:`~manual.nn.InstanceNorm3d`. Raises what it raises.
+
+    Examples
+    --------
+    >>> layer = nn.LazyInstanceNorm3d(affine=True)
+    >>> layer(tensor([[[[[1.0, 3.0]]]]]))
+    Tensor([[[[[-1.,  1.]]]]], requires_grad=True)
+    >>> layer.num_features, tuple(layer.weight.shape)
+    (1, (1,))
+    """
 
     cls_to_become = InstanceNorm3d

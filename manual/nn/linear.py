@@ -17,7 +17,16 @@ __all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]
 
 
 class Identity(Module):
-    """Returns its input; takes any arguments and ignores them."""
+    """Returns its input; takes any arguments and ignores them.
+
+    Shapes: output as the input, of any shape ``(*)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> x = tensor([1.0, 2.0])
+    >>> nn.Identity(54, unused=True)(x) is x
+    True
+    """
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__()
@@ -31,6 +40,29 @@ class Linear(Module):
 
     Shapes: input ``(*, in_features)``, ``weight (out_features, in_features)``, ``bias (out_features,)``, output
     ``(*, out_features)``. Both start uniform in ``+-1/sqrt(in_features)``.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the last axis is not ``in_features`` long, or the dtypes differ.
+
+    Examples
+    --------
+    >>> layer = nn.Linear(2, 1)
+    >>> _ = layer.load_state_dict({"weight": tensor([[2.0, -1.0]]), "bias": tensor([0.5])})
+    >>> x = tensor([[1.0, 3.0], [0.0, 1.0]], requires_grad=True)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[-0.5],
+            [-0.5]], requires_grad=True)
+    >>> y.backward(tensor([[1.0], [10.0]]))
+    >>> x.grad
+    array([[  2.,  -1.],
+           [ 20., -10.]], dtype=float32)
+    >>> layer.weight.grad
+    array([[ 1., 13.]], dtype=float32)
+    >>> layer.bias.grad
+    array([11.], dtype=float32)
     """
 
     def __init__(self, in_features: int, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None):
@@ -45,6 +77,7 @@ class Linear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Draw weight and bias anew, as at the start."""
         init.kaiming_uniform_(self.weight, a=math.sqrt(5))
         if self.bias is not None:
             bound = 1 / math.sqrt(self.in_features) if self.in_features else 0.0
@@ -60,7 +93,22 @@ class Linear(Module):
 
 
 class LazyLinear(LazyModuleMixin, Linear):
-    """A :class:`Linear` that takes ``in_features`` from the last axis of its first input, and then is one."""
+    """A :class:`Linear` that takes ``in_features`` from the last axis of its first input, and then is one.
+
+    Shapes: those of :class:`Linear`.
+
+    Raises
+    ------
+    AssertionError
+        When it is called, if a ``state_dict`` has brought a weight for inputs of another length.
+
+    Examples
+    --------
+    >>> layer = nn.LazyLinear(3)
+    >>> _ = layer(tensor([[1.0, 2.0]]))
+    >>> layer
+    Linear(in_features=2, out_features=3, bias=True)
+    """
 
     cls_to_become = Linear
     weight: Any
@@ -74,6 +122,7 @@ class LazyLinear(LazyModuleMixin, Linear):
             self.bias = UninitializedParameter(dtype=dtype)
 
     def reset_parameters(self) -> None:
+        """Draw weight and bias anew, where they have a shape."""
         if self.in_features and not self.has_uninitialized_params():
             super().reset_parameters()
 
@@ -99,6 +148,25 @@ class Bilinear(Module):
     Shapes: inputs ``(*, in1_features)`` and ``(*, in2_features)``, ``weight (out_features, in1_features,
     in2_features)``, ``bias (out_features,)``, output ``(*, out_features)``. Both start uniform in
     ``+-1/sqrt(in1_features)``.
+
+    Raises
+    ------
+    ValueError
+        If ``in1_features`` is not positive.
+    RuntimeError
+        When it is called, if a shape does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.Bilinear(2, 2, 1, bias=False)
+    >>> _ = layer.load_state_dict({"weight": tensor([[[1.0, 0.0], [0.0, -1.0]]])})
+    >>> x = tensor([[3.0, 2.0]], requires_grad=True)
+    >>> y = layer(x, tensor([[4.0, 5.0]]))
+    >>> y
+    Tensor([[2.]], requires_grad=True)
+    >>> y.backward(tensor([[10.0]]))
+    >>> x.grad
+    array([[ 40., -50.]], dtype=float32)
     """
 
     def __init__(
@@ -124,6 +192,7 @@ class Bilinear(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Draw weight and bias anew, as at the start."""
         bound = 1 / math.sqrt(self.in1_features)
         init.uniform_(self.weight, -bound, bound)
         if self.bias is not None:

@@ -27,6 +27,8 @@ class LinearCrossEntropyOptions:
     Chunks bound the memory of the logits, ``rows of a chunk x classes`` instead of ``rows of the batch x classes``,
     and cost one more product of matrices in the backward pass. The numbers stay what they are without.
 
+    Units: sizes count rows of the batch; it takes no arrays.
+
     Parameters
     ----------
     allow_retain_graph : bool
@@ -49,6 +51,12 @@ class LinearCrossEntropyOptions:
     ------
     ValueError
         If a value is none of these.
+
+    Examples
+    --------
+    >>> options = nn.LinearCrossEntropyOptions(chunking_method="aspect_ratio")
+    >>> options.chunk_rows(rows=64, features=16, classes=128, dtype=np.float32)
+    8
     """
 
     allow_retain_graph: bool = False
@@ -127,6 +135,20 @@ class LinearCrossEntropyLoss(_WeightedLoss):
     ------
     RuntimeError
         If ``weight`` is not ``(num_classes,)``, or ``label_smoothing`` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> criterion = nn.LinearCrossEntropyLoss(2, 4, dtype=np.float32)
+    >>> _ = nn.init.zeros_(criterion.linear.weight)
+    >>> loss = criterion(tensor([[1.0, 2.0]]), tensor([3]))
+    >>> loss
+    Tensor(1.3863, requires_grad=True)
+    >>> loss.backward(tensor(4.0))
+    >>> criterion.linear.weight.grad
+    array([[ 1.,  2.],
+           [ 1.,  2.],
+           [ 1.,  2.],
+           [-3., -6.]], dtype=float32)
     """
 
     def __init__(

@@ -76,7 +76,28 @@ class _WeightedLoss(_Loss):
 
 
 class L1Loss(_Loss):
-    """Mean absolute error."""
+    """Mean absolute error.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``, or two that broadcast, with a warning; the loss ``()``, with
+    reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([1.0, 3.0], requires_grad=True)
+    >>> loss = nn.L1Loss()(input, tensor([2.0, 1.0]))
+    >>> loss
+    Tensor(1.5, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([-1.,  1.], dtype=float32)
+    """
 
     _rule = staticmethod(losses.l1_loss)
 
@@ -85,7 +106,28 @@ class L1Loss(_Loss):
 
 
 class MSELoss(_Loss):
-    """Mean squared error over all *elements*, without a factor 1/2."""
+    """Mean squared error over all *elements*, without a factor 1/2.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``, or two that broadcast, with a warning; the loss ``()``, with
+    reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([1.0, 3.0], requires_grad=True)
+    >>> loss = nn.MSELoss()(input, tensor([0.0, 1.0]))
+    >>> loss
+    Tensor(2.5, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([2., 4.], dtype=float32)
+    """
 
     _rule = staticmethod(losses.mse_loss)
 
@@ -94,7 +136,28 @@ class MSELoss(_Loss):
 
 
 class SmoothL1Loss(_Loss):
-    """Squares near zero, absolute errors beyond ``beta``; Huber's loss over ``beta``."""
+    """Squares near zero, absolute errors beyond ``beta``; Huber's loss over ``beta``.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``, or two that broadcast, with a warning; the loss ``()``, with
+    reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast, or ``beta`` is negative.
+
+    Examples
+    --------
+    >>> input = tensor([1.0, 5.0], requires_grad=True)
+    >>> loss = nn.SmoothL1Loss(beta=2.0)(input, tensor([0.0, 1.0]))
+    >>> loss
+    Tensor(1.625, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([0.5, 1. ], dtype=float32)
+    """
 
     _rule = staticmethod(losses.smooth_l1_loss)
 
@@ -103,7 +166,28 @@ class SmoothL1Loss(_Loss):
 
 
 class HuberLoss(_Loss):
-    """Half squares near zero, ``delta`` times absolute errors beyond."""
+    """Half squares near zero, ``delta`` times absolute errors beyond.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``, or two that broadcast, with a warning; the loss ``()``, with
+    reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast, or ``delta`` is not positive.
+
+    Examples
+    --------
+    >>> input = tensor([1.0, 5.0], requires_grad=True)
+    >>> loss = nn.HuberLoss(delta=2.0)(input, tensor([0.0, 1.0]))
+    >>> loss
+    Tensor(3.25, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([1., 2.], dtype=float32)
+    """
 
     _rule = staticmethod(losses.huber_loss)
 
@@ -112,7 +196,27 @@ class HuberLoss(_Loss):
 
 
 class SoftMarginLoss(_Loss):
-    """``log(1 + exp(-y s))`` for targets of -1 and 1."""
+    """``log(1 + exp(-y s))`` for targets of -1 and 1.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``; the loss ``()``, with reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([0.0, 2.0], requires_grad=True)
+    >>> loss = nn.SoftMarginLoss()(input, tensor([1.0, -1.0]))
+    >>> loss
+    Tensor(1.41, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([-0.5   ,  0.8808], dtype=float32)
+    """
 
     _rule = staticmethod(losses.soft_margin_loss)
 
@@ -121,7 +225,25 @@ class SoftMarginLoss(_Loss):
 
 
 class HingeLoss(_Loss):
-    """``max(0, 1 - y s)`` for targets of -1 and 1: the linear SVM's; torch has no such module."""
+    """``max(0, 1 - y s)`` for targets of -1 and 1: the linear SVM's; torch has no such module.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``; the loss ``()``, with reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> input = tensor([0.5, 3.0, 1.0], requires_grad=True)
+    >>> loss = nn.HingeLoss()(input, tensor([1.0, 1.0, -1.0]))
+    >>> loss
+    Tensor(0.8333, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([-0.6667, -0.    ,  0.6667], dtype=float32)
+    """
 
     _rule = staticmethod(losses.hinge_loss)
 
@@ -130,7 +252,25 @@ class HingeLoss(_Loss):
 
 
 class SquaredHingeLoss(_Loss):
-    """``max(0, 1 - y s)^2`` for targets of -1 and 1; torch has no such module."""
+    """``max(0, 1 - y s)^2`` for targets of -1 and 1; torch has no such module.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``; the loss ``()``, with reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> input = tensor([0.5, 3.0, 1.0], requires_grad=True)
+    >>> loss = nn.SquaredHingeLoss()(input, tensor([1.0, 1.0, -1.0]))
+    >>> loss
+    Tensor(1.4167, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([-0.6667, -0.    ,  2.6667], dtype=float32)
+    """
 
     _rule = staticmethod(losses.squared_hinge_loss)
 
@@ -139,7 +279,28 @@ class SquaredHingeLoss(_Loss):
 
 
 class BCELoss(_WeightedLoss):
-    """Binary cross entropy of probabilities; logarithms are cut off at -100."""
+    """Binary cross entropy of probabilities; logarithms are cut off at -100.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``, ``weight`` of one that broadcasts to it; the loss ``()``,
+    with reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or ``reduction`` is unknown.
+    RuntimeError
+        If an element of the input or of the target is not in [0, 1], or ``weight`` does not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([0.5, 0.25], requires_grad=True)
+    >>> loss = nn.BCELoss()(input, tensor([1.0, 0.0]))
+    >>> loss
+    Tensor(0.4904, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([-2.    ,  1.3333], dtype=float32)
+    """
 
     _rule = staticmethod(losses.binary_cross_entropy)
 
@@ -148,7 +309,28 @@ class BCELoss(_WeightedLoss):
 
 
 class BCEWithLogitsLoss(_WeightedLoss):
-    """Binary cross entropy of logits, stable for every one of them."""
+    """Binary cross entropy of logits, stable for every one of them.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``, ``weight`` and ``pos_weight`` of shapes that broadcast to it;
+    the loss ``()``, with reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ, or ``reduction`` is unknown.
+    RuntimeError
+        If ``weight`` or ``pos_weight`` does not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([0.0, 2.0], requires_grad=True)
+    >>> loss = nn.BCEWithLogitsLoss(pos_weight=tensor(3.0))(input, tensor([1.0, 0.0]))
+    >>> loss
+    Tensor(2.1032, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([-1.5   ,  0.8808], dtype=float32)
+    """
 
     _rule = staticmethod(losses.binary_cross_entropy_with_logits)
 
@@ -165,7 +347,31 @@ class _ClassLoss(_WeightedLoss):
 
 
 class NLLLoss(_ClassLoss):
-    """Negative log likelihood of log-probabilities; the mean divides by the sum of the target weights."""
+    """Negative log likelihood of log-probabilities; the mean divides by the sum of the target weights.
+
+    Shapes: ``input (C,)``, ``(N, C)`` or ``(N, C, d1, d2, ...)``, ``target`` the same without ``C``, ``weight (C,)``;
+    the loss ``()``, with reduction ``"none"`` the target's.
+
+    Raises
+    ------
+    IndexError
+        If a target is no class and not ``ignore_index``.
+    ValueError
+        If the batches differ, the input is a scalar, or ``reduction`` is unknown.
+    RuntimeError
+        If the target is not integer or has a shape that does not fit, or ``weight`` has another size or dtype.
+
+    Examples
+    --------
+    >>> input = tensor([[-1.0, -2.0], [-0.5, -4.0]], requires_grad=True)
+    >>> loss = nn.NLLLoss(weight=tensor([1.0, 3.0]))(input, tensor([0, 1]))
+    >>> loss
+    Tensor(3.25, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([[-0.5,  0. ],
+           [ 0. , -1.5]], dtype=float32)
+    """
 
     _rule = staticmethod(losses.nll_loss)
 
@@ -174,7 +380,20 @@ class NLLLoss(_ClassLoss):
 
 
 class NLLLoss2d(NLLLoss):
-    """The old name of :class:`NLLLoss` for images; like torch, it says so."""
+    """The old name of :class:`NLLLoss` for images; like torch, it says so.
+
+    Shapes: ``input (N, C, H, W)``, ``target (N, H, W)``, ``weight (C,)``; the loss ``()``, with reduction ``"none"``
+    ``(N, H, W)``. Raises what :class:`NLLLoss` raises.
+
+    Examples
+    --------
+    >>> import warnings
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     criterion = nn.NLLLoss2d()
+    >>> criterion(tensor([[[[-1.0, -2.0]], [[-0.5, -4.0]]]]), tensor([[[0, 1]]]))
+    Tensor(2.5)
+    """
 
     def __init__(self, weight: Any = None, ignore_index: int = -100, reduction: str = "mean"):
         warnings.warn(
@@ -186,7 +405,33 @@ class NLLLoss2d(NLLLoss):
 
 
 class CrossEntropyLoss(_ClassLoss):
-    """Cross entropy of logits with class indices or class probabilities."""
+    """Cross entropy of logits with class indices or class probabilities.
+
+    Shapes: ``input (C,)``, ``(N, C)`` or ``(N, C, d1, d2, ...)``, ``target`` the same without ``C`` for class indices
+    and with it for probabilities, ``weight (C,)``; the loss ``()``, with reduction ``"none"`` the shape of class
+    indices.
+
+    Raises
+    ------
+    IndexError
+        If a target is no class and not ``ignore_index``.
+    ValueError
+        If the batches differ, the input is a scalar, or ``reduction`` is unknown.
+    RuntimeError
+        If the target has a shape or dtype that does not fit, ``weight`` another size or dtype, or ``label_smoothing``
+        is not in [0, 1].
+
+    Examples
+    --------
+    >>> input = tensor([[0.0, 0.0], [0.0, 0.0]], requires_grad=True)
+    >>> loss = nn.CrossEntropyLoss()(input, tensor([0, 1]))
+    >>> loss
+    Tensor(0.6931, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([[-0.5,  0.5],
+           [ 0.5, -0.5]], dtype=float32)
+    """
 
     _rule = staticmethod(losses.cross_entropy)
 
@@ -197,7 +442,28 @@ class CrossEntropyLoss(_ClassLoss):
 
 
 class MultiMarginLoss(_WeightedLoss):
-    """``sum_j max(0, margin - x_y + x_j)^p / C`` over the other classes j."""
+    """``sum_j max(0, margin - x_y + x_j)^p / C`` over the other classes j.
+
+    Shapes: ``input (N, C)`` or ``(C,)``, ``target (N,)`` or ``()``, ``weight (C,)``; the loss ``()``, with reduction
+    ``"none"`` the target's shape.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is neither 1 nor 2, or ``reduction`` is unknown.
+    RuntimeError
+        If a shape does not fit, or a target is no class.
+
+    Examples
+    --------
+    >>> input = tensor([[2.0, 1.5, 0.0]], requires_grad=True)
+    >>> loss = nn.MultiMarginLoss(margin=1.0)(input, tensor([0]))
+    >>> loss
+    Tensor(0.1667, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([[-0.6667,  0.6667,  0.    ]], dtype=float32)
+    """
 
     _rule = staticmethod(losses.multi_margin_loss)
 
@@ -210,7 +476,29 @@ class MultiMarginLoss(_WeightedLoss):
 
 
 class CTCLoss(_Loss):
-    """Negative log-likelihood of label sequences, summed over all alignments with the input."""
+    """Negative log-likelihood of label sequences, summed over all alignments with the input.
+
+    Shapes: ``log_probs (T, N, C)`` or ``(T, C)``; ``targets (N, S)``, or all labels joined ``(sum of the lengths,)``;
+    both lengths ``(N,)`` or ``()``; the loss ``()``, with reduction ``"none"`` ``(N,)`` or ``()``.
+
+    Raises
+    ------
+    RuntimeError
+        If a shape does not fit, a length is negative or greater than its axis, or a label or ``blank`` is no class.
+    ValueError
+        If ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> log_probs = tensor(np.log([[[0.5, 0.5]], [[0.5, 0.5]]]), requires_grad=True)
+    >>> loss = nn.CTCLoss(reduction="sum")(log_probs, tensor([[1]]), tensor([2]), tensor([1]))
+    >>> (-loss).exp()
+    Tensor(0.75, requires_grad=True)
+    >>> loss.backward(tensor(3.0))
+    >>> log_probs.grad[:, 0]
+    array([[ 0.5, -0.5],
+           [ 0.5, -0.5]])
+    """
 
     _rule = staticmethod(losses.ctc_loss)
 
@@ -230,7 +518,26 @@ class CTCLoss(_Loss):
 
 
 class KLDivLoss(_Loss):
-    """``t (log t - x)`` for log-probabilities x; ``"mean"`` divides by elements, ``"batchmean"`` by rows."""
+    """``t (log t - x)`` for log-probabilities x; ``"mean"`` divides by elements, ``"batchmean"`` by rows.
+
+    Shapes: ``input`` (log-probabilities) and ``target`` of one shape ``(N, *)``; the loss ``()``, with reduction
+    ``"none"`` ``(N, *)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast, or ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> input = tensor([[-1.0, -0.5]], requires_grad=True)
+    >>> loss = nn.KLDivLoss(reduction="batchmean")(input, tensor([[0.25, 0.75]]))
+    >>> loss
+    Tensor(0.0627, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([[-0.5, -1.5]], dtype=float32)
+    """
 
     _rule = staticmethod(losses.kl_div)
 

@@ -17,12 +17,26 @@ __all__ = ["Buffer", "Module", "Parameter"]
 class Parameter(Tensor):
     """A tensor that a module owns and an optimizer updates.
 
+    Shapes: any; ``grad`` is ``None`` or has the same.
+
     Parameters
     ----------
     data : array_like, optional
         Its initial value, kept as it is where it is an ndarray; empty by default.
     requires_grad : bool
         ``False`` freezes it.
+
+    Raises
+    ------
+    RuntimeError
+        If it shall require a gradient and its dtype is not floating.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, 2.0]))
+    >>> (weight * weight).backward(tensor([3.0, 5.0]))
+    >>> weight.grad
+    array([ 6., 20.], dtype=float32)
     """
 
     __slots__ = ()
@@ -38,12 +52,23 @@ class Buffer(np.ndarray):
 
     It views its data, where these are an array; the module keeps it as a plain array.
 
+    Shapes: any. Raises nothing of its own.
+
     Parameters
     ----------
     data : array_like, optional
         Its initial value; empty by default.
     persistent : bool
         ``False`` keeps it out of ``state_dict``.
+
+    Examples
+    --------
+    >>> class Count(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.seen = nn.Buffer(tensor([0.0]))
+    >>> Count().state_dict()["seen"], list(Count().parameters())
+    (array([0.], dtype=float32), [])
     """
 
     persistent: bool
@@ -63,6 +88,28 @@ class Module:
 
     Assigning a :class:`Parameter`, a :class:`Buffer` or a :class:`Module` to an attribute registers it under that name;
     ``forward`` is what a subclass writes. Names, order and ``state_dict`` keys are those of ``torch.nn.Module``.
+
+    Shapes: what its ``forward`` takes and returns.
+
+    Raises
+    ------
+    NotImplementedError
+        When it is called, if there is no ``forward``.
+    AttributeError
+        If a parameter or a module is assigned before ``super().__init__()`` was called.
+
+    Examples
+    --------
+    >>> class Scale(nn.Module):
+    ...     def __init__(self):
+    ...         super().__init__()
+    ...         self.factor = nn.Parameter(tensor([2.0]))
+    ...     def forward(self, x):
+    ...         return self.factor * x
+    >>> scale = Scale()
+    >>> scale(tensor([3.0, 4.0])).backward(tensor([1.0, 10.0]))
+    >>> {name: parameter.grad for name, parameter in scale.named_parameters()}
+    {'factor': array([43.], dtype=float32)}
     """
 
     training: bool
@@ -161,6 +208,7 @@ class Module:
             self._non_persistent.add(name)
 
     def register_module(self, name: str, module: Module | None) -> None:
+        """Register a child under a name; ``None`` keeps the place."""
         self._check_name(name, "module", "_modules")
         self._forget(name, but="_modules")
         self._modules[name] = module
@@ -224,11 +272,13 @@ class Module:
     # -- the tree --------------------------------------------------------------------------------------------------
 
     def named_children(self) -> Iterator[tuple[str, Module]]:
+        """The direct children with their names, each once."""
         for name, module in self._modules.items():
             if module is not None:
                 yield name, module
 
     def children(self) -> Iterator[Module]:
+        """The direct children, each once."""
         for _, module in self.named_children():
             yield module
 
@@ -243,6 +293,7 @@ class Module:
             yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name)
 
     def modules(self) -> Iterator[Module]:
+        """This module and all below it, each once."""
         for _, module in self.named_modules():
             yield module
 
@@ -269,13 +320,16 @@ class Module:
         return self._named("_parameters", prefix, recurse)
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
+        """All parameters, each once; with ``recurse=False`` only its own."""
         for _, parameter in self.named_parameters(recurse=recurse):
             yield parameter
 
     def named_buffers(self, prefix: str = "", recurse: bool = True) -> Iterator[tuple[str, Array]]:
+        """All buffers with their paths."""
         return self._named("_buffers", prefix, recurse)
 
     def buffers(self, recurse: bool = True) -> Iterator[Array]:
+        """All buffers; with ``recurse=False`` only its own."""
         for _, buffer in self.named_buffers(recurse=recurse):
             yield buffer
 
@@ -339,14 +393,17 @@ class Module:
         return self
 
     def eval(self) -> Self:
+        """Switch to evaluation, and return the module."""
         return self.train(False)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
+        """Freeze or thaw every parameter, and return the module."""
         for parameter in self.parameters():
             parameter.requires_grad_(requires_grad)
         return self
 
     def zero_grad(self, set_to_none: bool = True) -> None:
+        """Take the gradient of every parameter away, or set it to zero."""
         for parameter in self.parameters():
             if set_to_none:
                 parameter.grad = None
@@ -373,9 +430,11 @@ class Module:
         return self
 
     def float(self) -> Self:
+        """Bring floating parameters and buffers to float32, and return the module."""
         return self.to(np.float32)
 
     def double(self) -> Self:
+        """Bring floating parameters and buffers to float64, and return the module."""
         return self.to(np.float64)
 
     def extra_repr(self) -> str:

@@ -134,19 +134,84 @@ class _BatchNorm(ChannelNorm):
 
 
 class BatchNorm1d(_BatchNorm):
-    """Batch norm of ``(N, C)`` or ``(N, C, L)``. See :func:`manual.rules.batch_norm`."""
+    """Batch norm of ``(N, C)`` or ``(N, C, L)``. See :func:`manual.rules.batch_norm`.
+
+    Shapes: input and output ``(N, C)`` or ``(N, C, L)``; ``weight``, ``bias``, ``running_mean`` and ``running_var``
+    ``(C,)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has other axes, or in training one value per channel.
+    RuntimeError
+        When it is called, if there are not ``num_features`` channels.
+
+    Examples
+    --------
+    >>> x = tensor([[0.0], [1.0], [5.0]], requires_grad=True)
+    >>> layer = nn.BatchNorm1d(1)
+    >>> layer(x)
+    Tensor([[-0.9258],
+            [-0.4629],
+            [ 1.3887]], requires_grad=True)
+    >>> layer.running_mean
+    array([0.2], dtype=float32)
+    >>> layer(x).backward(tensor([[3.0], [0.0], [0.0]]))
+    >>> x.grad
+    array([[ 0.529 ],
+           [-0.6613],
+           [ 0.1323]], dtype=float32)
+    """
 
     _axes = (2, 3)
 
 
 class BatchNorm2d(_BatchNorm):
-    """Batch norm of ``(N, C, H, W)``. See :func:`manual.rules.batch_norm`."""
+    """Batch norm of ``(N, C, H, W)``. See :func:`manual.rules.batch_norm`.
+
+    Shapes: input and output ``(N, C, H, W)``; ``weight``, ``bias``, ``running_mean`` and ``running_var`` ``(C,)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has other axes, or in training one value per channel.
+    RuntimeError
+        When it is called, if there are not ``num_features`` channels.
+
+    Examples
+    --------
+    >>> layer = nn.BatchNorm2d(1)
+    >>> layer(tensor([[[[0.0, 2.0], [2.0, 0.0]]]]))
+    Tensor([[[[-1.,  1.],
+              [ 1., -1.]]]], requires_grad=True)
+    >>> layer.running_mean
+    array([0.1], dtype=float32)
+    >>> layer.eval()(tensor([[[[0.0, 2.0], [2.0, 0.0]]]]))
+    Tensor([[[[-0.0984,  1.8691],
+              [ 1.8691, -0.0984]]]], requires_grad=True)
+    """
 
     _axes = (4,)
 
 
 class BatchNorm3d(_BatchNorm):
-    """Batch norm of ``(N, C, D, H, W)``. See :func:`manual.rules.batch_norm`."""
+    """Batch norm of ``(N, C, D, H, W)``. See :func:`manual.rules.batch_norm`.
+
+    Shapes: input and output ``(N, C, D, H, W)``; ``weight``, ``bias``, ``running_mean`` and ``running_var`` ``(C,)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has other axes, or in training one value per channel.
+    RuntimeError
+        When it is called, if there are not ``num_features`` channels.
+
+    Examples
+    --------
+    >>> nn.BatchNorm3d(1)(tensor([[[[[0.0, 2.0], [2.0, 0.0]]]]]))
+    Tensor([[[[[-1.,  1.],
+               [ 1., -1.]]]]], requires_grad=True)
+    """
 
     _axes = (5,)
 
@@ -212,19 +277,64 @@ class _InstanceNorm(ChannelNorm):
 
 
 class InstanceNorm1d(_InstanceNorm):
-    """Instance norm of ``(N, C, L)`` or ``(C, L)``. See :func:`manual.rules.instance_norm`."""
+    """Instance norm of ``(N, C, L)`` or ``(C, L)``. See :func:`manual.rules.instance_norm`.
+
+    Shapes: input and output ``(N, C, L)`` or ``(C, L)``; with ``affine`` ``weight`` and ``bias`` ``(C,)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has other axes, or one value per channel; with ``affine`` if there are not
+        ``num_features`` channels.
+
+    Examples
+    --------
+    >>> nn.InstanceNorm1d(2)(tensor([[0.0, 2.0, 0.0, 2.0], [5.0, 5.0, 9.0, 9.0]]))
+    Tensor([[-1.,  1., -1.,  1.],
+            [-1., -1.,  1.,  1.]])
+    """
 
     _axes = (2, 3)
 
 
 class InstanceNorm2d(_InstanceNorm):
-    """Instance norm of ``(N, C, H, W)`` or ``(C, H, W)``. See :func:`manual.rules.instance_norm`."""
+    """Instance norm of ``(N, C, H, W)`` or ``(C, H, W)``. See :func:`manual.rules.instance_norm`.
+
+    Shapes: input and output ``(N, C, H, W)`` or ``(C, H, W)``; with ``affine`` ``weight`` and ``bias`` ``(C,)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has other axes, or one value per channel; with ``affine`` if there are not
+        ``num_features`` channels.
+
+    Examples
+    --------
+    >>> nn.InstanceNorm2d(1)(tensor([[[0.0, 2.0], [2.0, 0.0]]]))
+    Tensor([[[-1.,  1.],
+             [ 1., -1.]]])
+    """
 
     _axes = (3, 4)
 
 
 class InstanceNorm3d(_InstanceNorm):
-    """Instance norm of ``(N, C, D, H, W)`` or ``(C, D, H, W)``. See :func:`manual.rules.instance_norm`."""
+    """Instance norm of ``(N, C, D, H, W)`` or ``(C, D, H, W)``. See :func:`manual.rules.instance_norm`.
+
+    Shapes: input and output ``(N, C, D, H, W)`` or ``(C, D, H, W)``; with ``affine`` ``weight`` and ``bias`` ``(C,)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has other axes, or one value per channel; with ``affine`` if there are not
+        ``num_features`` channels.
+
+    Examples
+    --------
+    >>> nn.InstanceNorm3d(1)(tensor([[[[0.0, 2.0], [2.0, 0.0]]]]))
+    Tensor([[[[-1.,  1.],
+              [ 1., -1.]]]])
+    """
 
     _axes = (4, 5)
 
@@ -238,6 +348,16 @@ class GroupNorm(_Affine):
     ------
     ValueError
         If ``num_channels`` is no multiple of ``num_groups``.
+    RuntimeError
+        When it is called, if there are not ``num_channels`` channels.
+
+    Examples
+    --------
+    >>> x = tensor([[0.0, 2.0, 10.0, 30.0]])
+    >>> nn.GroupNorm(2, 4)(x)
+    Tensor([[-1.,  1., -1.,  1.]], requires_grad=True)
+    >>> nn.GroupNorm(1, 4)(x)
+    Tensor([[-0.885 , -0.7165, -0.0421,  1.6437]], requires_grad=True)
     """
 
     def __init__(
@@ -283,6 +403,22 @@ class LayerNorm(_Affine):
 
     Shapes: input and output ``(*, *normalized_shape)``, ``weight`` and ``bias`` of ``normalized_shape`` (a number is
     the shape of one axis).
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the last axes of the input are not ``normalized_shape``.
+
+    Examples
+    --------
+    >>> x = tensor([[0.0, 1.0, 5.0]], requires_grad=True)
+    >>> layer = nn.LayerNorm(3)
+    >>> y = layer(x)
+    >>> y
+    Tensor([[-0.9258, -0.4629,  1.3887]], requires_grad=True)
+    >>> y.backward(tensor([[3.0, 0.0, 0.0]]))
+    >>> x.grad
+    array([[ 0.529 , -0.6613,  0.1323]], dtype=float32)
     """
 
     def __init__(
@@ -319,6 +455,21 @@ class RMSNorm(_Affine):
 
     Shapes: input and output ``(*, *normalized_shape)``, ``weight`` of ``normalized_shape``. ``eps=None`` is that of the
     dtype.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the last axes of the input are not ``normalized_shape``.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 7.0]], requires_grad=True)
+    >>> y = nn.RMSNorm(2)(x)
+    >>> y
+    Tensor([[0.2, 1.4]], requires_grad=True)
+    >>> y.backward(tensor([[25.0, 0.0]]))
+    >>> x.grad
+    array([[ 4.9, -0.7]], dtype=float32)
     """
 
     def __init__(
@@ -368,13 +519,43 @@ class _ResponseNorm(Module):
 
 
 class LocalResponseNorm(_ResponseNorm):
-    """Local response normalisation of ``(N, C, *)``. See :func:`manual.rules.local_response_norm`."""
+    """Local response normalisation of ``(N, C, *)``. See :func:`manual.rules.local_response_norm`.
+
+    Shapes: input and output ``(N, C, *)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has fewer than three axes.
+
+    Examples
+    --------
+    >>> nn.LocalResponseNorm(3, alpha=3.0, beta=1.0)(tensor([[[1.0], [2.0], [4.0]]]))
+    Tensor([[[0.1667],
+             [0.0909],
+             [0.1905]]])
+    """
 
     _rule = staticmethod(rules.local_response_norm)
 
 
 class CrossMapLRN2d(_ResponseNorm):
-    """Torch 7's local response normalisation of ``(N, C, H, W)``. See :func:`manual.rules.cross_map_lrn2d`."""
+    """Torch 7's local response normalisation of ``(N, C, H, W)``. See :func:`manual.rules.cross_map_lrn2d`.
+
+    Shapes: input and output ``(N, C, H, W)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input has other axes.
+
+    Examples
+    --------
+    >>> nn.CrossMapLRN2d(3, alpha=3.0, beta=1.0)(tensor([[[[1.0]], [[2.0]], [[4.0]]]]))[0, :, 0]
+    Tensor([[0.1667],
+            [0.0909],
+            [0.1818]])
+    """
 
     _rule = staticmethod(rules.cross_map_lrn2d)
 

@@ -35,7 +35,28 @@ def _shape(*inputs: Any) -> tuple[int, ...]:
 
 
 class MarginRankingLoss(_Loss):
-    """``max(0, margin - y (x1 - x2))``: which of two scores is to be the larger."""
+    """``max(0, margin - y (x1 - x2))``: which of two scores is to be the larger.
+
+    Shapes: ``input1``, ``input2`` and ``target`` of one shape ``(N,)`` or ``()``; the loss ``()``, with reduction
+    ``"none"`` that shape.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the three have not the same number of axes, or do not broadcast.
+
+    Examples
+    --------
+    >>> first = tensor([1.0, 4.0], requires_grad=True)
+    >>> loss = nn.MarginRankingLoss(margin=1.0)(first, tensor([2.0, 1.0]), tensor([1.0, 1.0]))
+    >>> loss
+    Tensor(1., requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> first.grad
+    array([-1., -0.], dtype=float32)
+    """
 
     def __init__(self, margin: float = 0.0, reduction: str = "mean"):
         super().__init__(reduction, margin=margin)
@@ -49,7 +70,27 @@ class MarginRankingLoss(_Loss):
 
 
 class HingeEmbeddingLoss(_Loss):
-    """A distance where the target is 1, ``max(0, margin - distance)`` where it is -1."""
+    """A distance where the target is 1, ``max(0, margin - distance)`` where it is -1.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``; the loss ``()``, with reduction ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([0.5, 0.5], requires_grad=True)
+    >>> loss = nn.HingeEmbeddingLoss(margin=2.0)(input, tensor([1.0, -1.0]))
+    >>> loss
+    Tensor(1., requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([ 1., -1.], dtype=float32)
+    """
 
     _rule = staticmethod(losses.hinge_embedding_loss)
 
@@ -58,7 +99,31 @@ class HingeEmbeddingLoss(_Loss):
 
 
 class CosineEmbeddingLoss(_Loss):
-    """``1 - cos`` of two vectors where the target is 1, ``max(0, cos - margin)`` where it is -1."""
+    """``1 - cos`` of two vectors where the target is 1, ``max(0, cos - margin)`` where it is -1.
+
+    Shapes: ``input1`` and ``input2`` ``(N, D)`` with ``target (N,)``, or ``(D,)`` with ``()``; the loss ``()``, with
+    reduction ``"none"`` the target's shape.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> first = tensor([[3.0, 4.0], [3.0, 4.0]], requires_grad=True)
+    >>> second = tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> target = tensor([1.0, -1.0])
+    >>> loss = nn.CosineEmbeddingLoss(margin=0.5)(first, second, target)
+    >>> loss
+    Tensor(0.35, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> first.grad
+    array([[-0.128,  0.096],
+           [-0.096,  0.072]], dtype=float32)
+    """
 
     def __init__(self, margin: float = 0.0, reduction: str = "mean"):
         super().__init__(reduction, margin=margin)
@@ -73,7 +138,28 @@ class CosineEmbeddingLoss(_Loss):
 
 
 class MultiLabelMarginLoss(_Loss):
-    """``1/C sum max(0, 1 - x_t + x_j)`` over the classes t that a row has and the classes j that it has not."""
+    """``1/C sum max(0, 1 - x_t + x_j)`` over the classes t that a row has and the classes j that it has not.
+
+    Shapes: ``input`` and ``target`` ``(N, C)`` or ``(C,)``; a row of the target lists its classes and ends with the
+    first -1. The loss ``()``, with reduction ``"none"`` ``(N,)`` or ``()``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not fit, or a target is no integer or no class.
+
+    Examples
+    --------
+    >>> input = tensor([[0.0, 0.5, 2.0]], requires_grad=True)
+    >>> loss = nn.MultiLabelMarginLoss()(input, tensor([[0, -1, 1]]))
+    >>> loss
+    Tensor(1.5, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([[-1.3333,  0.6667,  0.6667]], dtype=float32)
+    """
 
     _rule = staticmethod(losses.multilabel_margin_loss)
 
@@ -86,7 +172,29 @@ class MultiLabelMarginLoss(_Loss):
 
 
 class MultiLabelSoftMarginLoss(_WeightedLoss):
-    """The mean over the classes of the binary cross entropy of each."""
+    """The mean over the classes of the binary cross entropy of each.
+
+    Shapes: ``input`` and ``target`` ``(N, C)``, ``weight (C,)``; the loss ``()``, with reduction ``"none"`` ``(N,)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    IndexError
+        If the input is a scalar.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([[0.0, 2.0]], requires_grad=True)
+    >>> loss = nn.MultiLabelSoftMarginLoss()(input, tensor([[1.0, 0.0]]))
+    >>> loss
+    Tensor(1.41, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([[-0.5   ,  0.8808]], dtype=float32)
+    """
 
     _rule = staticmethod(losses.multilabel_soft_margin_loss)
 
@@ -99,7 +207,26 @@ class MultiLabelSoftMarginLoss(_WeightedLoss):
 
 
 class GaussianNLLLoss(_Loss):
-    """``(log v + (x - t)^2 / v) / 2`` for a predicted mean x and variance v, which is at least ``eps``."""
+    """``(log v + (x - t)^2 / v) / 2`` for a predicted mean x and variance v, which is at least ``eps``.
+
+    Shapes: ``input`` and ``target`` ``(N, *)``, ``var`` the same, or with a last axis of length 1 or without one; the
+    loss ``()``, with reduction ``"none"`` the input's.
+
+    Raises
+    ------
+    ValueError
+        If ``var`` has another shape or a negative element, or ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> input = tensor([1.0, 3.0], requires_grad=True)
+    >>> loss = nn.GaussianNLLLoss()(input, tensor([0.0, 1.0]), tensor([1.0, 4.0]))
+    >>> loss
+    Tensor(0.8466, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([1. , 0.5], dtype=float32)
+    """
 
     def __init__(self, *, full: bool = False, eps: float = 1e-6, reduction: str = "mean"):
         super().__init__(reduction, full=full, eps=eps)
@@ -113,7 +240,28 @@ class GaussianNLLLoss(_Loss):
 
 
 class PoissonNLLLoss(_Loss):
-    """``exp(x) - t x`` for the logarithm x of a rate, ``x - t log(x + eps)`` for a rate x."""
+    """``exp(x) - t x`` for the logarithm x of a rate, ``x - t log(x + eps)`` for a rate x.
+
+    Shapes: ``input`` and ``target`` of one shape ``(*)``, or two that broadcast; the loss ``()``, with reduction
+    ``"none"`` ``(*)``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> input = tensor([0.0, 1.0], requires_grad=True)
+    >>> loss = nn.PoissonNLLLoss()(input, tensor([2.0, 1.0]))
+    >>> loss
+    Tensor(1.3591, requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> input.grad
+    array([-1.    ,  1.7183], dtype=float32)
+    """
 
     _rule = staticmethod(losses.poisson_nll_loss)
 
@@ -127,10 +275,25 @@ class PoissonNLLLoss(_Loss):
 class TripletMarginLoss(_Loss):
     """``max(0, margin + d(a, p) - d(a, n))`` for an anchor, its positive and its negative.
 
+    Shapes: ``anchor``, ``positive`` and ``negative`` ``(N, D)`` or ``(D,)``; the loss ``()``, with reduction ``"none"``
+    ``(N,)`` or ``()``.
+
     Raises
     ------
     ValueError
         If the margin is not positive.
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> anchor = tensor([[0.0, 0.0]], requires_grad=True)
+    >>> loss = nn.TripletMarginLoss(margin=2.0, eps=0.0)(anchor, tensor([[3.0, 4.0]]), tensor([[0.0, 6.0]]))
+    >>> loss
+    Tensor(1., requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> anchor.grad
+    array([[-1.2,  0.4]], dtype=float32)
     """
 
     def __init__(
@@ -152,10 +315,24 @@ class TripletMarginLoss(_Loss):
 class TripletMarginWithDistanceLoss(_Loss):
     """:class:`TripletMarginLoss` with a distance of one's own.
 
+    Shapes: ``anchor``, ``positive`` and ``negative`` as the function takes them; the loss ``()``, with reduction
+    ``"none"`` the shape of a distance.
+
     Raises
     ------
     ValueError
         If the margin is not positive.
+
+    Examples
+    --------
+    >>> anchor = tensor([[0.0, 0.0]], requires_grad=True)
+    >>> criterion = nn.TripletMarginWithDistanceLoss(distance_function=lambda x, y: (x - y).square().sum(1))
+    >>> loss = criterion(anchor, tensor([[3.0, 4.0]]), tensor([[0.0, 5.0]]))
+    >>> loss
+    Tensor(1., requires_grad=True)
+    >>> loss.backward(tensor(2.0))
+    >>> anchor.grad
+    array([[-12.,   4.]], dtype=float32)
     """
 
     def __init__(

@@ -42,7 +42,26 @@ class _Values(Module):
 
 
 class ParameterList(_Values):
-    """A list of parameters, under the names "0", "1", ...; arrays and tensors become parameters."""
+    """A list of parameters, under the names "0", "1", ...; arrays and tensors become parameters.
+
+    Shapes: each parameter of a shape of its own.
+
+    Raises
+    ------
+    TypeError
+        If ``values`` is no iterable.
+    RuntimeError
+        When it is called.
+
+    Examples
+    --------
+    >>> scales = nn.ParameterList([tensor([1.0, 2.0])])
+    >>> scales.append(tensor([3.0])) is scales, len(scales)
+    (True, 2)
+    >>> (scales[0] * scales[1]).backward(tensor([5.0, 7.0]))
+    >>> scales[1].grad
+    array([19.], dtype=float32)
+    """
 
     def __init__(self, values: Iterable[Any] | None = None):
         super().__init__()
@@ -74,6 +93,7 @@ class ParameterList(_Values):
         return str(position % len(self))
 
     def append(self, value: Any) -> Self:
+        """Add one at the end, and return the list."""
         self._size += 1
         self[-1] = value
         return self
@@ -103,6 +123,24 @@ class ParameterDict(_Values):
 
     It keeps the order in which names were given, except that those of a plain ``dict`` enter in the order of the
     alphabet, as in torch.
+
+    Shapes: each parameter of a shape of its own.
+
+    Raises
+    ------
+    TypeError
+        If ``parameters`` is no mapping and no iterable of pairs.
+    ValueError
+        If one is no pair.
+    RuntimeError
+        When it is called.
+
+    Examples
+    --------
+    >>> parts = nn.ParameterDict({"scale": tensor([2.0]), "shift": tensor([1.0])})
+    >>> (parts["scale"] * 3 + parts["shift"]).backward(tensor([5.0]))
+    >>> {name: part.grad for name, part in parts.items()}
+    {'scale': array([15.], dtype=float32), 'shift': array([5.], dtype=float32)}
     """
 
     def __init__(self, parameters: Any = None):
@@ -155,15 +193,19 @@ class ParameterDict(_Values):
         return self
 
     def keys(self) -> Iterable[str]:
+        """The names, in order."""
         return self._keys.keys()
 
     def values(self) -> Iterable[Any]:
+        """The parameters, in order."""
         return (self[key] for key in self._keys)
 
     def items(self) -> Iterable[tuple[str, Any]]:
+        """Names and parameters, in order."""
         return ((key, self[key]) for key in self._keys)
 
     def get(self, key: str, default: Any = None) -> Any:
+        """The parameter of that name, or else the default."""
         return self[key] if key in self._keys else default
 
     def setdefault(self, key: str, default: Any = None) -> Any:
@@ -192,6 +234,7 @@ class ParameterDict(_Values):
         return key, self.pop(key)
 
     def clear(self) -> None:
+        """Take every parameter out."""
         for key in list(self._keys):
             del self[key]
 

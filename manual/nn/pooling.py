@@ -75,19 +75,77 @@ class _MaxPool(Module):
 
 
 class MaxPool1d(_MaxPool):
-    """The maximum of each window of a row; with ``return_indices`` also where it is."""
+    """The maximum of each window of a row; with ``return_indices`` also where it is.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``, output the same with ``L_out``: as many as there are windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 3.0, 2.0, 0.0]], requires_grad=True)
+    >>> y = nn.MaxPool1d(2)(x)
+    >>> y
+    Tensor([[3., 2.]], requires_grad=True)
+    >>> y.backward(tensor([[5.0, 7.0]]))
+    >>> x.grad
+    array([[0., 5., 7., 0.]], dtype=float32)
+    """
 
     _function = staticmethod(functional.max_pool1d)
 
 
 class MaxPool2d(_MaxPool):
-    """The maximum of each window of a plane; with ``return_indices`` also where it is."""
+    """The maximum of each window of a plane; with ``return_indices`` also where it is.
+
+    Shapes: input ``(N, C, H, W)`` or ``(C, H, W)``, output the same with ``H_out, W_out``: as many as there are
+    windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[1.0, 3.0], [2.0, 0.0]]], requires_grad=True)
+    >>> y = nn.MaxPool2d(2)(x)
+    >>> y
+    Tensor([[[3.]]], requires_grad=True)
+    >>> y.backward(tensor([[[5.0]]]))
+    >>> x.grad
+    array([[[0., 5.],
+            [0., 0.]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.max_pool2d)
 
 
 class MaxPool3d(_MaxPool):
-    """The maximum of each window of a volume; with ``return_indices`` also where it is."""
+    """The maximum of each window of a volume; with ``return_indices`` also where it is.
+
+    Shapes: input ``(N, C, D, H, W)`` or ``(C, D, H, W)``, output the same with ``D_out, H_out, W_out``: as many as
+    there are windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[[1.0, 3.0], [2.0, 0.0]]]], requires_grad=True)
+    >>> y = nn.MaxPool3d((1, 2, 2))(x)
+    >>> y
+    Tensor([[[[3.]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[5.0]]]]))
+    >>> x.grad
+    array([[[[0., 5.],
+             [0., 0.]]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.max_pool3d)
 
@@ -111,21 +169,77 @@ class _MaxUnpool(Module):
 
 
 class MaxUnpool1d(_MaxUnpool):
-    """Puts the maxima of a :class:`MaxPool1d` back where they were, among zeros."""
+    """Puts the maxima of a :class:`MaxPool1d` back where they were, among zeros.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``, output the same with ``L_out``, by default ``(L - 1) stride - 2 padding +
+    kernel_size`` for a length ``L``; ``indices`` as the input.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if ``output_size`` does not fit.
+    RuntimeError
+        When it is called, if the shapes differ, or an index lies outside.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 3.0, 2.0, 0.0]])
+    >>> y, indices = nn.MaxPool1d(2, return_indices=True)(x)
+    >>> nn.MaxUnpool1d(2)(y, indices)
+    Tensor([[0., 3., 2., 0.]])
+    """
 
     _dimensions = 1
     _function = staticmethod(functional.max_unpool1d)
 
 
 class MaxUnpool2d(_MaxUnpool):
-    """Puts the maxima of a :class:`MaxPool2d` back where they were, among zeros."""
+    """Puts the maxima of a :class:`MaxPool2d` back where they were, among zeros.
+
+    Shapes: input ``(N, C, H, W)`` or ``(C, H, W)``, output the same with ``H_out, W_out``, by default ``(L - 1) stride
+    - 2 padding + kernel_size`` for a length ``L``; ``indices`` as the input.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if ``output_size`` does not fit.
+    RuntimeError
+        When it is called, if the shapes differ, or an index lies outside.
+
+    Examples
+    --------
+    >>> x = tensor([[[1.0, 3.0], [2.0, 0.0]]])
+    >>> y, indices = nn.MaxPool2d(2, return_indices=True)(x)
+    >>> nn.MaxUnpool2d(2)(y, indices)
+    Tensor([[[0., 3.],
+             [0., 0.]]])
+    """
 
     _dimensions = 2
     _function = staticmethod(functional.max_unpool2d)
 
 
 class MaxUnpool3d(_MaxUnpool):
-    """Puts the maxima of a :class:`MaxPool3d` back where they were, among zeros."""
+    """Puts the maxima of a :class:`MaxPool3d` back where they were, among zeros.
+
+    Shapes: input ``(N, C, D, H, W)`` or ``(C, D, H, W)``, output the same with ``D_out, H_out, W_out``, by default ``(L
+    - 1) stride - 2 padding + kernel_size`` for a length ``L``; ``indices`` as the input.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if ``output_size`` does not fit.
+    RuntimeError
+        When it is called, if the shapes differ, or an index lies outside.
+
+    Examples
+    --------
+    >>> x = tensor([[[[1.0, 3.0], [2.0, 0.0]]]])
+    >>> y, indices = nn.MaxPool3d((1, 2, 2), return_indices=True)(x)
+    >>> nn.MaxUnpool3d((1, 2, 2))(y, indices)
+    Tensor([[[[0., 3.],
+              [0., 0.]]]])
+    """
 
     _dimensions = 3
     _function = staticmethod(functional.max_unpool3d)
@@ -138,7 +252,25 @@ class _AvgPool(Module):
 
 
 class AvgPool1d(_AvgPool):
-    """The mean of each window of a row."""
+    """The mean of each window of a row.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``, output the same with ``L_out``: as many as there are windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 3.0, 2.0, 0.0]], requires_grad=True)
+    >>> y = nn.AvgPool1d(2)(x)
+    >>> y
+    Tensor([[2., 1.]], requires_grad=True)
+    >>> y.backward(tensor([[4.0, 8.0]]))
+    >>> x.grad
+    array([[2., 2., 4., 4.]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -195,13 +327,53 @@ class _AvgPoolOfPlanes(_AvgPool):
 
 
 class AvgPool2d(_AvgPoolOfPlanes):
-    """The mean of each window of a plane."""
+    """The mean of each window of a plane.
+
+    Shapes: input ``(N, C, H, W)`` or ``(C, H, W)``, output the same with ``H_out, W_out``: as many as there are
+    windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[1.0, 3.0], [2.0, 0.0]]], requires_grad=True)
+    >>> y = nn.AvgPool2d(2)(x)
+    >>> y
+    Tensor([[[1.5]]], requires_grad=True)
+    >>> y.backward(tensor([[[4.0]]]))
+    >>> x.grad
+    array([[[1., 1.],
+            [1., 1.]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.avg_pool2d)
 
 
 class AvgPool3d(_AvgPoolOfPlanes):
-    """The mean of each window of a volume."""
+    """The mean of each window of a volume.
+
+    Shapes: input ``(N, C, D, H, W)`` or ``(C, D, H, W)``, output the same with ``D_out, H_out, W_out``: as many as
+    there are windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[[1.0, 3.0], [2.0, 0.0]]]], requires_grad=True)
+    >>> y = nn.AvgPool3d((1, 2, 2))(x)
+    >>> y
+    Tensor([[[[1.5]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[4.0]]]]))
+    >>> x.grad
+    array([[[[1., 1.],
+             [1., 1.]]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.avg_pool3d)
 
@@ -228,19 +400,77 @@ class _LPPool(Module):
 
 
 class LPPool1d(_LPPool):
-    """The p-norm, without absolute values, of each window of a row."""
+    """The p-norm, without absolute values, of each window of a row.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``, output the same with ``L_out``: as many as there are windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[3.0, 4.0, 0.0, 0.0]], requires_grad=True)
+    >>> y = nn.LPPool1d(2, 2)(x)
+    >>> y
+    Tensor([[5., 0.]], requires_grad=True)
+    >>> y.backward(tensor([[5.0, 0.0]]))
+    >>> x.grad
+    array([[3., 4., 0., 0.]], dtype=float32)
+    """
 
     _function = staticmethod(functional.lp_pool1d)
 
 
 class LPPool2d(_LPPool):
-    """The p-norm, without absolute values, of each window of a plane."""
+    """The p-norm, without absolute values, of each window of a plane.
+
+    Shapes: input ``(N, C, H, W)`` or ``(C, H, W)``, output the same with ``H_out, W_out``: as many as there are
+    windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[3.0, 4.0], [0.0, 0.0]]], requires_grad=True)
+    >>> y = nn.LPPool2d(2, 2)(x)
+    >>> y
+    Tensor([[[5.]]], requires_grad=True)
+    >>> y.backward(tensor([[[5.0]]]))
+    >>> x.grad
+    array([[[3., 4.],
+            [0., 0.]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.lp_pool2d)
 
 
 class LPPool3d(_LPPool):
-    """The p-norm, without absolute values, of each window of a volume."""
+    """The p-norm, without absolute values, of each window of a volume.
+
+    Shapes: input ``(N, C, D, H, W)`` or ``(C, D, H, W)``, output the same with ``D_out, H_out, W_out``: as many as
+    there are windows.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[[3.0, 4.0], [0.0, 0.0]]]], requires_grad=True)
+    >>> y = nn.LPPool3d(2, (1, 2, 2))(x)
+    >>> y
+    Tensor([[[[5.]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[5.0]]]]))
+    >>> x.grad
+    array([[[[3., 4.],
+             [0., 0.]]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.lp_pool3d)
 
@@ -264,19 +494,75 @@ class _AdaptiveAvgPool(Module):
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPool):
-    """The mean of each of ``output_size`` windows of a row."""
+    """The mean of each of ``output_size`` windows of a row.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``, output the same with ``output_size`` in their place.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the input has other axes, or ``output_size`` other lengths.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 3.0, 2.0, 0.0]], requires_grad=True)
+    >>> y = nn.AdaptiveAvgPool1d(2)(x)
+    >>> y
+    Tensor([[2., 1.]], requires_grad=True)
+    >>> y.backward(tensor([[4.0, 8.0]]))
+    >>> x.grad
+    array([[2., 2., 4., 4.]], dtype=float32)
+    """
 
     _function = staticmethod(functional.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPool):
-    """The mean of each of ``output_size`` windows of a plane; ``None`` leaves an axis as long as it is."""
+    """The mean of each of ``output_size`` windows of a plane; ``None`` leaves an axis as long as it is.
+
+    Shapes: input ``(N, C, H, W)`` or ``(C, H, W)``, output the same with ``output_size`` in their place.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the input has other axes, or ``output_size`` other lengths.
+
+    Examples
+    --------
+    >>> x = tensor([[[1.0, 3.0], [2.0, 0.0]]], requires_grad=True)
+    >>> y = nn.AdaptiveAvgPool2d((1, None))(x)
+    >>> y
+    Tensor([[[1.5, 1.5]]], requires_grad=True)
+    >>> y.backward(tensor([[[4.0, 8.0]]]))
+    >>> x.grad
+    array([[[2., 4.],
+            [2., 4.]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPool):
-    """The mean of each of ``output_size`` windows of a volume; ``None`` leaves an axis as long as it is."""
+    """The mean of each of ``output_size`` windows of a volume; ``None`` leaves an axis as long as it is.
+
+    Shapes: input ``(N, C, D, H, W)`` or ``(C, D, H, W)``, output the same with ``output_size`` in their place.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the input has other axes, or ``output_size`` other lengths.
+
+    Examples
+    --------
+    >>> x = tensor([[[[1.0, 3.0], [2.0, 0.0]]]], requires_grad=True)
+    >>> y = nn.AdaptiveAvgPool3d((None, 1, 2))(x)
+    >>> y
+    Tensor([[[[1.5, 1.5]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[4.0, 8.0]]]]))
+    >>> x.grad
+    array([[[[2., 4.],
+             [2., 4.]]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.adaptive_avg_pool3d)
 
@@ -297,19 +583,75 @@ class _AdaptiveMaxPool(Module):
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPool):
-    """The maximum of each of ``output_size`` windows of a row."""
+    """The maximum of each of ``output_size`` windows of a row.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``, output the same with ``output_size`` in their place.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the input has other axes, or ``output_size`` other lengths.
+
+    Examples
+    --------
+    >>> x = tensor([[1.0, 3.0, 2.0, 0.0]], requires_grad=True)
+    >>> y = nn.AdaptiveMaxPool1d(2)(x)
+    >>> y
+    Tensor([[3., 2.]], requires_grad=True)
+    >>> y.backward(tensor([[4.0, 8.0]]))
+    >>> x.grad
+    array([[0., 4., 8., 0.]], dtype=float32)
+    """
 
     _function = staticmethod(functional.adaptive_max_pool1d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPool):
-    """The maximum of each of ``output_size`` windows of a plane; ``None`` leaves an axis as long as it is."""
+    """The maximum of each of ``output_size`` windows of a plane; ``None`` leaves an axis as long as it is.
+
+    Shapes: input ``(N, C, H, W)`` or ``(C, H, W)``, output the same with ``output_size`` in their place.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the input has other axes, or ``output_size`` other lengths.
+
+    Examples
+    --------
+    >>> x = tensor([[[1.0, 3.0], [2.0, 0.0]]], requires_grad=True)
+    >>> y = nn.AdaptiveMaxPool2d((1, None))(x)
+    >>> y
+    Tensor([[[2., 3.]]], requires_grad=True)
+    >>> y.backward(tensor([[[4.0, 8.0]]]))
+    >>> x.grad
+    array([[[0., 8.],
+            [4., 0.]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.adaptive_max_pool2d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPool):
-    """The maximum of each of ``output_size`` windows of a volume; ``None`` leaves an axis as long as it is."""
+    """The maximum of each of ``output_size`` windows of a volume; ``None`` leaves an axis as long as it is.
+
+    Shapes: input ``(N, C, D, H, W)`` or ``(C, D, H, W)``, output the same with ``output_size`` in their place.
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the input has other axes, or ``output_size`` other lengths.
+
+    Examples
+    --------
+    >>> x = tensor([[[[1.0, 3.0], [2.0, 0.0]]]], requires_grad=True)
+    >>> y = nn.AdaptiveMaxPool3d((None, 1, 2))(x)
+    >>> y
+    Tensor([[[[2., 3.]]]], requires_grad=True)
+    >>> y.backward(tensor([[[[4.0, 8.0]]]]))
+    >>> x.grad
+    array([[[[0., 8.],
+             [4., 0.]]]], dtype=float32)
+    """
 
     _function = staticmethod(functional.adaptive_max_pool3d)
 
@@ -351,10 +693,21 @@ class FractionalMaxPool2d(_FractionalMaxPool):
 
     Where these are not given they are drawn anew in every call.
 
+    Shapes: input ``(N, C, H, W)`` or ``(C, H, W)``, output the same with ``output_size`` in their place.
+
     Raises
     ------
     ValueError
         Unless just one of ``output_size`` and ``output_ratio`` is given, and ratios are between 0 and 1.
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[1.0, 3.0, 2.0], [0.0, 5.0, 4.0]]])
+    >>> places = tensor([[[0.0, 0.9]]])
+    >>> nn.FractionalMaxPool2d(1, output_size=(1, 2), _random_samples=places)(x)
+    Tensor([[[0., 4.]]])
     """
 
     _dimensions = 2
@@ -362,7 +715,24 @@ class FractionalMaxPool2d(_FractionalMaxPool):
 
 
 class FractionalMaxPool3d(_FractionalMaxPool):
-    """The maximum of each window of a volume, as :class:`FractionalMaxPool2d`; ``_random_samples`` is ``(N, C, 3)``."""
+    """The maximum of each window of a volume, as :class:`FractionalMaxPool2d`; ``_random_samples`` is ``(N, C, 3)``.
+
+    Shapes: input ``(N, C, D, H, W)`` or ``(C, D, H, W)``, output the same with ``output_size`` in their place.
+
+    Raises
+    ------
+    ValueError
+        Unless just one of ``output_size`` and ``output_ratio`` is given, and ratios are between 0 and 1.
+    RuntimeError
+        When it is called, if the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> x = tensor([[[[1.0, 3.0, 2.0], [0.0, 5.0, 4.0]], [[9.0, 7.0, 8.0], [0.0, 5.0, 4.0]]]])
+    >>> places = tensor([[[0.0, 0.0, 0.9]]])
+    >>> nn.FractionalMaxPool3d(1, output_size=(1, 1, 2), _random_samples=places)(x)
+    Tensor([[[[0., 4.]]]])
+    """
 
     _dimensions = 3
     _function = staticmethod(functional.fractional_max_pool3d)

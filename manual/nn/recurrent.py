@@ -30,6 +30,8 @@ class RNNBase(Module):
     other, with projections ``weight_hr_lk``, and in the other direction the same with ``_reverse`` behind the name.
     All start uniform in ``+-1/sqrt(hidden_size)``.
 
+    Shapes: those of :class:`RNN`, :class:`GRU` or :class:`LSTM`.
+
     Parameters
     ----------
     mode : ``"RNN_TANH"``, ``"RNN_RELU"``, ``"GRU"`` or ``"LSTM"``
@@ -45,6 +47,12 @@ class RNNBase(Module):
     ------
     ValueError, TypeError
         For an unknown mode, and sizes, probabilities or projections out of range.
+
+    Examples
+    --------
+    >>> layer = manual.nn.RNNBase("GRU", 3, 4, num_layers=2)
+    >>> {name: tuple(parameter.shape) for name, parameter in layer.named_parameters() if "weight" in name}
+    {'weight_ih_l0': (12, 3), 'weight_hh_l0': (12, 4), 'weight_ih_l1': (12, 4), 'weight_hh_l1': (12, 4)}
     """
 
     def __init__(
@@ -119,6 +127,7 @@ class RNNBase(Module):
             raise ValueError(f"Unrecognized RNN mode: {self.mode}")
 
     def reset_parameters(self) -> None:
+        """Draw every parameter anew, uniform in ``+-1/sqrt(hidden_size)``."""
         bound = 1 / math.sqrt(self.hidden_size)
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
@@ -257,6 +266,26 @@ class RNN(RNNBase):
     ``None``. Returns the states of the last layer at all steps, ``(steps, batch, directions * hidden_size)``, and the
     last states of all layers, shaped as ``hx``. See :func:`manual.rules.rnn_layer` and, for the arguments,
     :class:`RNNBase`.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range; when it is called, if the input has other axes.
+    RuntimeError
+        When it is called, if a size does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.RNN(1, 1, nonlinearity="relu", bias=False)
+    >>> _ = layer.load_state_dict({"weight_ih_l0": tensor([[1.0]]), "weight_hh_l0": tensor([[2.0]])})
+    >>> output, last = layer(tensor([[1.0], [1.0], [1.0]]))
+    >>> output
+    Tensor([[1.],
+            [3.],
+            [7.]], requires_grad=True)
+    >>> last.backward(tensor([[5.0]]))
+    >>> layer.weight_ih_l0.grad
+    array([[35.]], dtype=float32)
     """
 
     def __init__(
@@ -303,6 +332,24 @@ class GRU(RNNBase):
     """Layers of gated recurrent units, with gates in the order reset, update, new.
 
     Shapes: as in :class:`RNN`. See :func:`manual.rules.gru_layer` and, for the arguments, :class:`RNNBase`.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range; when it is called, if the input has other axes.
+    RuntimeError
+        When it is called, if a size does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.GRU(1, 1)
+    >>> for parameter in layer.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> output, last = layer(tensor([[7.0], [7.0], [7.0]]), tensor([[8.0]]))
+    >>> output
+    Tensor([[4.],
+            [2.],
+            [1.]], requires_grad=True)
     """
 
     def __init__(
@@ -344,6 +391,25 @@ class LSTM(RNNBase):
     Shapes: as in :class:`RNN`, with two kinds of states, ``hx = (h, c)``. With ``proj_size``, outputs and ``h`` are
     that wide, and ``c`` stays ``hidden_size`` wide. See :func:`manual.rules.lstm_layer` and, for the arguments,
     :class:`RNNBase`.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of range; when it is called, if the input has other axes.
+    RuntimeError
+        When it is called, if a size does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.LSTM(1, 1)
+    >>> for parameter in layer.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> output, (hidden, cell) = layer(tensor([[7.0], [7.0]]), (tensor([[0.0]]), tensor([[8.0]])))
+    >>> cell
+    Tensor([[2.]], requires_grad=True)
+    >>> output
+    Tensor([[0.4997],
+            [0.482 ]], requires_grad=True)
     """
 
     def __init__(

@@ -23,6 +23,15 @@ class RNNCellBase(Module):
     """What the cells have in common: ``weight_ih``, ``weight_hh``, ``bias_ih``, ``bias_hh``, of ``num_chunks`` gates.
 
     All start uniform in ``+-1/sqrt(hidden_size)``.
+
+    Shapes: ``weight_ih (num_chunks hidden_size, input_size)``, ``weight_hh (num_chunks hidden_size, hidden_size)``,
+    biases ``(num_chunks hidden_size,)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> cell = manual.nn.RNNCellBase(3, 4, bias=False, num_chunks=2)
+    >>> {name: tuple(parameter.shape) for name, parameter in cell.named_parameters()}
+    {'weight_ih': (8, 3), 'weight_hh': (8, 4)}
     """
 
     def __init__(
@@ -40,6 +49,7 @@ class RNNCellBase(Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
+        """Draw every parameter anew, uniform in ``+-1/sqrt(hidden_size)``."""
         bound = 1 / math.sqrt(self.hidden_size) if self.hidden_size else 0.0
         for parameter in self.parameters():
             init.uniform_(parameter, -bound, bound)
@@ -76,6 +86,21 @@ class RNNCell(RNNCellBase):
 
     Shapes: input ``(batch, input_size)`` and ``hx (batch, hidden_size)``, both or neither with a batch; the value as
     ``hx``. See :func:`manual.rules.rnn_tanh_cell`.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input or the state has other axes.
+    RuntimeError
+        When it is called, if ``nonlinearity`` is unknown or a size does not fit.
+
+    Examples
+    --------
+    >>> cell = nn.RNNCell(1, 1, nonlinearity="relu", bias=False)
+    >>> _ = cell.load_state_dict({"weight_ih": tensor([[1.0]]), "weight_hh": tensor([[2.0]])})
+    >>> cell(tensor([[1.0]]), tensor([[3.0]])).backward(tensor([[5.0]]))
+    >>> cell.weight_hh.grad
+    array([[15.]], dtype=float32)
     """
 
     def __init__(
@@ -99,7 +124,23 @@ class RNNCell(RNNCellBase):
 
 
 class GRUCell(RNNCellBase):
-    """One step of a gated recurrent unit; shapes as in :class:`RNNCell`. See :func:`manual.rules.gru_layer`."""
+    """One step of a gated recurrent unit; shapes as in :class:`RNNCell`. See :func:`manual.rules.gru_layer`.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input or the state has other axes.
+    RuntimeError
+        When it is called, if a size does not fit.
+
+    Examples
+    --------
+    >>> cell = nn.GRUCell(1, 1)
+    >>> for parameter in cell.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> cell(tensor([[7.0]]), tensor([[8.0]]))
+    Tensor([[4.]], requires_grad=True)
+    """
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):
         super().__init__(input_size, hidden_size, bias, 3, device, dtype)
@@ -113,6 +154,24 @@ class LSTMCell(RNNCellBase):
     """One step of a long short-term memory, from ``hx = (h, c)`` to the next ``(h, c)``.
 
     Shapes: each as in :class:`RNNCell`. See :func:`manual.rules.lstm_layer`.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if the input or a state has other axes.
+    RuntimeError
+        When it is called, if a size does not fit.
+
+    Examples
+    --------
+    >>> cell = nn.LSTMCell(1, 1)
+    >>> for parameter in cell.parameters():
+    ...     _ = nn.init.zeros_(parameter)
+    >>> hidden, memory = cell(tensor([[7.0]]), (tensor([[0.0]]), tensor([[8.0]])))
+    >>> memory
+    Tensor([[4.]], requires_grad=True)
+    >>> hidden
+    Tensor([[0.4997]], requires_grad=True)
     """
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, device: Any = None, dtype: Any = None):

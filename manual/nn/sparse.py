@@ -59,6 +59,27 @@ class Embedding(_Table):
     ``norm_type``-norm) are shortened in ``weight`` before. ``scale_grad_by_freq`` divides a row's gradient by how often
     it was looked up. With ``sparse`` the gradient holds the looked-up rows alone, as a
     :class:`~manual.sparse_rows.SparseRows`, for ``SGD``, ``Adagrad`` and ``SparseAdam``.
+
+    Raises
+    ------
+    AssertionError
+        If ``padding_idx`` is no row, or ``_weight`` has another shape.
+    IndexError
+        When it is called, if an index is no row.
+
+    Examples
+    --------
+    >>> table = nn.Embedding(3, 2, _weight=tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    >>> y = table(tensor([2, 0, 2]))
+    >>> y
+    Tensor([[5., 6.],
+            [1., 2.],
+            [5., 6.]], requires_grad=True)
+    >>> y.backward(tensor([[1.0, 0.0], [0.0, 7.0], [10.0, 0.0]]))
+    >>> table.weight.grad
+    array([[ 0.,  7.],
+           [ 0.,  0.],
+           [11.,  0.]], dtype=float32)
     """
 
     def __init__(
@@ -132,6 +153,28 @@ class EmbeddingBag(_Table):
 
     ``mode`` is ``"sum"`` (of rows weighted by ``per_sample_weights``, if given), ``"mean"`` or ``"max"``. Entries of
     ``padding_idx`` are left out of their bag. The other options are those of :class:`Embedding`.
+
+    Raises
+    ------
+    AssertionError
+        If ``padding_idx`` is no row, or ``_weight`` has another shape.
+    ValueError
+        When it is called, if the input, the offsets and the weights do not go together.
+    RuntimeError
+        When it is called, if an index is no row.
+
+    Examples
+    --------
+    >>> table = nn.EmbeddingBag(3, 2, mode="sum", _weight=tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+    >>> y = table(tensor([0, 2, 1]), tensor([0, 2]))
+    >>> y
+    Tensor([[6., 8.],
+            [3., 4.]], requires_grad=True)
+    >>> y.backward(tensor([[3.0, 5.0], [7.0, 9.0]]))
+    >>> table.weight.grad
+    array([[3., 5.],
+           [7., 9.],
+           [3., 5.]], dtype=float32)
     """
 
     def __init__(

@@ -44,6 +44,19 @@ class TransformerEncoderLayer(Module):
     Forward: ``x = norm1(x + attend(x))``, ``x = norm2(x + feed(x))``; with ``norm_first``
     ``x = x + attend(norm1(x))``, ``x = x + feed(norm2(x))``. Dropout acts on the weights of attention, between the
     linear maps, and on what is added.
+
+    Raises
+    ------
+    RuntimeError
+        If ``activation`` is unknown.
+    AssertionError
+        If ``d_model`` is no multiple of ``nhead``; when it is called, if a shape does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.TransformerEncoderLayer(d_model=4, nhead=2, dim_feedforward=8)
+    >>> tuple(layer(tensor(np.ones((3, 2, 4)), dtype=np.float32)).shape)
+    (3, 2, 4)
     """
 
     def __init__(
@@ -103,6 +116,20 @@ class TransformerDecoderLayer(Module):
 
     Forward: ``x = norm1(x + attend(x))``, ``x = norm2(x + attend(x, memory))``, ``x = norm3(x + feed(x))``; with
     ``norm_first`` what is attended from or fed is normalised instead of the sum.
+
+    Raises
+    ------
+    RuntimeError
+        If ``activation`` is unknown.
+    AssertionError
+        If ``d_model`` is no multiple of ``nhead``; when it is called, if a shape does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.TransformerDecoderLayer(d_model=4, nhead=2, dim_feedforward=8)
+    >>> target, memory = (tensor(np.ones((length, 2, 4)), dtype=np.float32) for length in (5, 3))
+    >>> tuple(layer(target, memory).shape)
+    (5, 2, 4)
     """
 
     def __init__(
@@ -179,6 +206,15 @@ class TransformerEncoder(Module):
 
     ``enable_nested_tensor`` and ``mask_check`` steer torch's path without gradients; they are accepted and without
     effect.
+
+    Shapes: as in :class:`TransformerEncoderLayer`. Raises what the layer raises.
+
+    Examples
+    --------
+    >>> layer = nn.TransformerEncoderLayer(d_model=4, nhead=2, dim_feedforward=8)
+    >>> encoder = nn.TransformerEncoder(layer, num_layers=3, enable_nested_tensor=False)
+    >>> len(encoder.layers), tuple(encoder(tensor(np.ones((3, 2, 4)), dtype=np.float32)).shape)
+    (3, (3, 2, 4))
     """
 
     def __init__(
@@ -212,7 +248,18 @@ class TransformerEncoder(Module):
 
 
 class TransformerDecoder(Module):
-    """``num_layers`` copies of a decoder layer, one after the other, and a norm at the end if there is one."""
+    """``num_layers`` copies of a decoder layer, one after the other, and a norm at the end if there is one.
+
+    Shapes: as in :class:`TransformerDecoderLayer`. Raises what the layer raises.
+
+    Examples
+    --------
+    >>> layer = nn.TransformerDecoderLayer(d_model=4, nhead=2, dim_feedforward=8)
+    >>> decoder = nn.TransformerDecoder(layer, num_layers=3)
+    >>> target, memory = (tensor(np.ones((length, 2, 4)), dtype=np.float32) for length in (5, 3))
+    >>> len(decoder.layers), tuple(decoder(target, memory).shape)
+    (3, (5, 2, 4))
+    """
 
     def __init__(self, decoder_layer: Module, num_layers: int, norm: Module | None = None):
         super().__init__()
@@ -253,6 +300,22 @@ class Transformer(Module):
     Shapes: ``src (S, N, d_model)``, ``tgt`` and the output ``(T, N, d_model)``, with ``batch_first`` the first two axes
     exchanged, or all without N. ``custom_encoder`` and ``custom_decoder`` take the place of the two. All matrices start
     uniform (Xavier).
+
+    Raises
+    ------
+    RuntimeError
+        When it is called, if the batches of source and target differ, or their last axis is not ``d_model`` long.
+
+    Examples
+    --------
+    >>> model = nn.Transformer(4, 2, num_encoder_layers=1, num_decoder_layers=1, dim_feedforward=8)
+    >>> source, target = (tensor(np.ones((length, 2, 4)), dtype=np.float32) for length in (3, 5))
+    >>> tuple(model(source, target).shape)
+    (5, 2, 4)
+    >>> model.generate_square_subsequent_mask(3)
+    Tensor([[  0., -inf, -inf],
+            [  0.,   0., -inf],
+            [  0.,   0.,   0.]])
     """
 
     def __init__(

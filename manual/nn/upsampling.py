@@ -17,6 +17,24 @@ class Upsample(Module):
     Shapes: input ``(N, C, d1, ...)`` with one to three axes of space, output ``(N, C, o1, ...)``, where ``o`` is
     ``size`` or ``floor(d scale_factor)``. ``mode`` is nearest, nearest-exact, linear, bilinear, bicubic, trilinear or
     area.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if not just one of ``size`` and ``scale_factor`` is given, or the mode does not go with
+        ``align_corners``.
+    NotImplementedError
+        When it is called, if the mode does not go with the input's axes.
+
+    Examples
+    --------
+    >>> x = tensor([[[0.0, 4.0]]], requires_grad=True)
+    >>> y = nn.Upsample(scale_factor=2, mode="linear")(x)
+    >>> y
+    Tensor([[[0., 1., 3., 4.]]], requires_grad=True)
+    >>> y.backward(tensor([[[4.0, 8.0, 0.0, 0.0]]]))
+    >>> x.grad
+    array([[[10.,  2.]]], dtype=float32)
     """
 
     def __init__(
@@ -60,6 +78,17 @@ class UpsamplingNearest2d(Upsample):
     """Resamples images by repeating pixels: :class:`Upsample` with ``mode="nearest"``.
 
     Shapes: input ``(N, C, H, W)``, output ``(N, C, Ho, Wo)``.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if not just one of ``size`` and ``scale_factor`` is given.
+
+    Examples
+    --------
+    >>> nn.UpsamplingNearest2d(scale_factor=2)(tensor([[[[1.0, 2.0]]]]))
+    Tensor([[[[1., 1., 2., 2.],
+              [1., 1., 2., 2.]]]])
     """
 
     def __init__(self, size: Any = None, scale_factor: Any = None):
@@ -72,6 +101,16 @@ class UpsamplingBilinear2d(Upsample):
     Shapes: input ``(N, C, H, W)``, output ``(N, C, Ho, Wo)``.
 
     Convention: ``align_corners`` is True, unlike the default of :class:`Upsample`.
+
+    Raises
+    ------
+    ValueError
+        When it is called, if not just one of ``size`` and ``scale_factor`` is given.
+
+    Examples
+    --------
+    >>> nn.UpsamplingBilinear2d(size=(1, 5))(tensor([[[[0.0, 4.0]]]]))
+    Tensor([[[[0., 1., 2., 3., 4.]]]])
     """
 
     def __init__(self, size: Any = None, scale_factor: Any = None):

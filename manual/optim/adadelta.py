@@ -38,6 +38,24 @@ class Adadelta(Optimizer):
 
     Convention: ``ε`` is added inside both roots, as in the paper; it alone sets the size of the first step, about
     ``√(ε / (1 − ρ))``.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, the other slots have their parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, ``eps`` or the weight decay is negative, or ``rho`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> adadelta = optim.Adadelta([weight], rho=0.75, eps=0.01)
+    >>> weight.backward(tensor([2.0, -4.0]))
+    >>> adadelta.step()
+    >>> adadelta.state[weight]["square_avg"]
+    array([1., 4.], dtype=float32)
+    >>> weight.data
+    array([ 0.801 , -1.8002], dtype=float32)
     """
 
     scalar_slots = ("step",)

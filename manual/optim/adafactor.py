@@ -51,6 +51,27 @@ class Adafactor(Optimizer):
     torch; the paper has 0.01 in its place, and no weight decay.
 
     Convention: an empty parameter stays as it is and counts its steps; torch divides by zero.
+
+    Shapes: parameters and gradients of any shape; from two axes on ``(..., n, m)`` the slots are ``row_var`` ``(..., n,
+    1)`` and ``col_var`` ``(..., 1, m)``, below ``variance`` of the parameter's shape. ``step`` is a scalar.
+
+    Raises
+    ------
+    ValueError
+        If the rate, an ``eps`` or the weight decay is negative, ``beta2_decay`` positive, or ``d`` less than 1.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([[1.0, 1.0], [1.0, 1.0]]))
+    >>> adafactor = optim.Adafactor([weight], lr=0.5)
+    >>> weight.backward(tensor([[1.0, 2.0], [3.0, -6.0]]))
+    >>> adafactor.step()
+    >>> adafactor.state[weight]["row_var"]
+    array([[ 2.5],
+           [22.5]], dtype=float32)
+    >>> weight.data
+    array([[0.5, 0.5],
+           [0.5, 1.5]], dtype=float32)
     """
 
     elementwise = False

@@ -39,6 +39,28 @@ class Adagrad(Optimizer):
 
     Convention: of a row-sparse gradient only the listed rows move; the others' gradient is zero, and so is their step.
     With weight decay, under which they would move, such gradients are refused, as in torch.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, ``sum`` has its parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, its decay, the weight decay, ``eps`` or the initial accumulator value is negative.
+    RuntimeError
+        From ``step``, if a gradient is row-sparse and there is weight decay.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> adagrad = optim.Adagrad([weight], lr=0.5)
+    >>> for gradient in ([3.0, -3.0], [4.0, 0.0]):
+    ...     adagrad.zero_grad()
+    ...     weight.backward(tensor(gradient))
+    ...     adagrad.step()
+    >>> adagrad.state[weight]["sum"]
+    array([25.,  9.], dtype=float32)
+    >>> weight.data
+    array([ 0.1, -1.5], dtype=float32)
     """
 
     scalar_slots = ("step",)

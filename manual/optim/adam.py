@@ -49,6 +49,26 @@ class Adam(Optimizer):
 
     Convention: ``weight_decay`` is an L2 penalty: it passes through both moments. With ``decoupled_weight_decay`` it
     shrinks the parameter instead, before the step: see ``AdamW``, which gives the same numbers.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, the other slots have their parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, ``eps`` or the weight decay is negative, or a beta is not in [0, 1).
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> adam = optim.Adam([weight], lr=0.1, betas=(0.5, 0.75))
+    >>> weight.backward(tensor([2.0, -40.0]))
+    >>> adam.step()
+    >>> weight.data
+    array([ 0.9, -1.9], dtype=float32)
+    >>> adam.state[weight]["exp_avg"]
+    array([  1., -20.], dtype=float32)
+    >>> adam.state[weight]["exp_avg_sq"]
+    array([  1., 400.], dtype=float32)
     """
 
     scalar_slots = ("step",)

@@ -37,6 +37,26 @@ class Adamax(Optimizer):
     has none, and keras adds it to ``u`` in the divisor.
 
     Convention: ``weight_decay`` is an L2 penalty: it passes through ``m`` and ``u``.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, the other slots have their parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, ``eps`` or the weight decay is negative, or a beta is not in [0, 1).
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> adamax = optim.Adamax([weight], lr=0.1, betas=(0.5, 0.75))
+    >>> for gradient in ([2.0, 4.0], [1.0, 8.0]):
+    ...     adamax.zero_grad()
+    ...     weight.backward(tensor(gradient))
+    ...     adamax.step()
+    >>> adamax.state[weight]["exp_inf"]
+    array([1.5, 8. ], dtype=float32)
+    >>> weight.data
+    array([ 0.8111, -2.1833], dtype=float32)
     """
 
     scalar_slots = ("step",)

@@ -47,6 +47,23 @@ class AdamW(Optimizer):
 
     Convention: ``ε`` outside the root, after the bias correction; AMSGrad's maximum of the uncorrected ``v``: see
     ``Adam``.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, the other slots have their parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, ``eps`` or the weight decay is negative, a beta is not in [0, 1), or a loaded group couples the
+        decay.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> adamw = optim.AdamW([weight], lr=0.1, weight_decay=0.5)
+    >>> weight.backward(tensor([2.0, 40.0]))
+    >>> adamw.step()
+    >>> weight.data
+    array([ 0.85, -2.  ], dtype=float32)
     """
 
     scalar_slots = ("step",)

@@ -41,6 +41,26 @@ class ASGD(Optimizer):
     double precision before, as in torch's single-tensor loop; its foreach loop computes ``η`` in float32.
 
     Convention: ``lambd`` shrinks the parameter also where ``weight_decay`` is 0, and both at once where it is not.
+
+    Shapes: parameters and gradients of any shape; ``ax`` has its parameter's, the other slots are scalars.
+
+    Raises
+    ------
+    ValueError
+        If the rate or the weight decay is negative.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> asgd = optim.ASGD([weight], lr=0.5, lambd=0.0, t0=0)
+    >>> for gradient in ([2.0, 4.0], [1.0, 0.0]):
+    ...     asgd.zero_grad()
+    ...     weight.backward(tensor(gradient))
+    ...     asgd.step()
+    >>> weight.data
+    array([-0.5, -4. ], dtype=float32)
+    >>> asgd.state[weight]["ax"]
+    array([-0.5, -4. ], dtype=float32)
     """
 
     scalar_slots = ("step", "eta", "mu")

@@ -60,12 +60,28 @@ class LBFGS(Optimizer):
     Convention: parameters without gradient count as having a gradient of zeros, as in torch, and row-sparse gradients
     are made dense.
 
+    Shapes: parameters and gradients of any shape; each remembered ``s`` and ``y`` is one vector of all their elements.
+
     Raises
     ------
     ValueError
         If there is more than one parameter group.
     RuntimeError
         From ``step``, if ``line_search_fn`` is another name.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> lbfgs = optim.LBFGS([weight], line_search_fn="strong_wolfe")
+    >>> def closure():
+    ...     lbfgs.zero_grad()
+    ...     loss = ((weight - tensor([3.0, 4.0])) * tensor([1.0, 3.0])).square().sum()
+    ...     loss.backward()
+    ...     return loss
+    >>> lbfgs.step(closure).item()
+    328.0
+    >>> weight.data
+    array([3., 4.], dtype=float32)
     """
 
     elementwise = False

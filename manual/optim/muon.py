@@ -46,6 +46,24 @@ class Muon(Optimizer):
     Convention: the iteration works in bfloat16 as torch's does, emulated in float32: see ``orthogonalized``.
 
     Convention: the weights decay by ``γ λ``, with the rate before its adjustment, as in torch.
+
+    Shapes: parameters, gradients and ``momentum_buffer`` are matrices, each of one shape ``(m, n)``.
+
+    Raises
+    ------
+    ValueError
+        If the rate, the momentum or the weight decay is negative, a parameter has not two axes, or ``adjust_lr_fn`` is
+        unknown.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([[1.0, 0.0], [0.0, 1.0]], dtype=np.float64))
+    >>> muon = optim.Muon([weight], lr=0.1, weight_decay=0.0)
+    >>> weight.backward(tensor([[2.0, 0.0], [0.0, -50.0]]))
+    >>> muon.step()
+    >>> np.round(weight.data, 2)
+    array([[0.9 , 0.  ],
+           [0.  , 1.07]])
     """
 
     elementwise = False

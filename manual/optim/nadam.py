@@ -46,6 +46,25 @@ class NAdam(Optimizer):
 
     Convention: ``weight_decay`` is an L2 penalty that passes through both moments, unless it is decoupled: then the
     parameter shrinks before the step.
+
+    Shapes: parameters and gradients of any shape; ``step`` and ``mu_product`` are scalars, the other slots have their
+    parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, ``eps`` or a decay is negative, or a beta is not in [0, 1).
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> nadam = optim.NAdam([weight], lr=0.1)
+    >>> weight.backward(tensor([2.0, -4.0]))
+    >>> nadam.step()
+    >>> weight.data
+    array([ 0.8944, -1.8944], dtype=float32)
+    >>> nadam.state[weight]["exp_avg"]
+    array([ 0.2, -0.4], dtype=float32)
     """
 
     scalar_slots = ("step", "mu_product")

@@ -26,6 +26,8 @@ Rate = float | Array | Tensor
 class Optimizer:
     """Base of all optimizers. A subclass names its slots and writes out one update.
 
+    Shapes: parameters of any shape, and gradients of their parameter's; a parameter without gradient is skipped.
+
     Parameters
     ----------
     params : iterable of tensors, of ``(name, tensor)`` pairs, or of dicts
@@ -52,6 +54,25 @@ class Optimizer:
     takes row-sparse gradients (:class:`~manual.sparse_rows.SparseRows`) also ``check_kinds`` and ``update_rows``. One
     that needs the shape of a parameter sets ``elementwise = False``, and overrides ``slot_shape`` where its slots have
     another; one that is no map of single parameters overrides ``step``.
+
+    Raises
+    ------
+    TypeError
+        If ``params`` is a tensor, or a group is not a dict of tensors.
+    ValueError
+        If there is no parameter, one is not a leaf, or one appears twice.
+
+    Examples
+    --------
+    >>> class Sign(optim.Optimizer):
+    ...     def update(self, parameter, gradient, slots, group):
+    ...         parameter -= group["lr"] * np.sign(gradient)
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> sign = Sign([weight], {"lr": 0.5})
+    >>> weight.backward(tensor([2.0, -40.0]))
+    >>> sign.step()
+    >>> weight.data
+    array([ 0.5, -1.5], dtype=float32)
     """
 
     elementwise: ClassVar[bool] = True

@@ -50,6 +50,22 @@ class RAdam(Optimizer):
 
     Convention: ``weight_decay`` is an L2 penalty that passes through both moments, unless it is decoupled: then the
     parameter shrinks before the step.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, the other slots have their parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, ``eps`` or the weight decay is negative, or a beta is not in [0, 1).
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> radam = optim.RAdam([weight], lr=0.25)
+    >>> weight.backward(tensor([2.0, -4.0]))
+    >>> radam.step()
+    >>> weight.data
+    array([ 0.5, -1. ], dtype=float32)
     """
 
     scalar_slots = ("step",)

@@ -42,6 +42,24 @@ class RMSprop(Optimizer):
 
     Convention: where ``v − a²`` is rounded to a negative number (a gradient that stays the same for long) the centered
     root is NaN, in torch too.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, the other slots have their parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate, ``alpha``, ``eps``, the momentum or the weight decay is negative.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> rmsprop = optim.RMSprop([weight], lr=0.1, alpha=0.75)
+    >>> weight.backward(tensor([2.0, -40.0]))
+    >>> rmsprop.step()
+    >>> rmsprop.state[weight]["square_avg"]
+    array([  1., 400.], dtype=float32)
+    >>> weight.data
+    array([ 0.8, -1.8], dtype=float32)
     """
 
     scalar_slots = ("step",)

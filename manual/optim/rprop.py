@@ -41,6 +41,26 @@ class Rprop(Optimizer):
 
     Convention: the sign is that of the product ``g p`` in the parameter's own dtype, as in torch: where the product
     underflows to 0 the step size stays. The sign of NaN is 0, as in torch: a gradient of NaN moves nothing.
+
+    Shapes: parameters and gradients of any shape; ``step`` is a scalar, the other slots have their parameter's shape.
+
+    Raises
+    ------
+    ValueError
+        If the rate is negative, or not ``0 < etas[0] < 1 < etas[1]``.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> rprop = optim.Rprop([weight], lr=0.1)
+    >>> for gradient in ([2.0, 4.0], [3.0, -0.1]):
+    ...     rprop.zero_grad()
+    ...     weight.backward(tensor(gradient))
+    ...     rprop.step()
+    >>> rprop.state[weight]["step_size"]
+    array([0.12, 0.05], dtype=float32)
+    >>> weight.data
+    array([ 0.78, -2.1 ], dtype=float32)
     """
 
     scalar_slots = ("step",)

@@ -45,6 +45,28 @@ class SGD(Optimizer):
     Convention: a row-sparse gradient is taken for what it stands for: with momentum all rows go on moving, as in torch.
     torch's buffer is then sparse too, with the same values, and refuses a dense gradient later; this one is an array.
     With weight decay, which is dense, row-sparse gradients are refused, as in torch.
+
+    Shapes: parameters and gradients of any shape; ``momentum_buffer`` has its parameter's.
+
+    Raises
+    ------
+    ValueError
+        If the rate, the momentum or the weight decay is negative, or Nesterov has no momentum, or dampening.
+    RuntimeError
+        From ``step``, if a gradient is row-sparse and there is weight decay.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, -2.0]))
+    >>> sgd = optim.SGD([weight], lr=0.5, momentum=0.5)
+    >>> for gradient in ([2.0, 4.0], [1.0, 0.0]):
+    ...     sgd.zero_grad()
+    ...     weight.backward(tensor(gradient))
+    ...     sgd.step()
+    >>> sgd.state[weight]["momentum_buffer"]
+    array([2., 2.], dtype=float32)
+    >>> weight.data
+    array([-1., -5.], dtype=float32)
     """
 
     def __init__(

@@ -42,10 +42,26 @@ class SparseAdam(Optimizer):
 
     Convention: a listed row is updated even if its gradient is zero; a gradient without rows counts as a step.
 
+    Shapes: a parameter ``(rows, ...)`` with gradients as :class:`manual.SparseRows` of that shape; ``exp_avg`` and
+    ``exp_avg_sq`` have the parameter's.
+
     Raises
     ------
     RuntimeError
         From ``step``, if a gradient is dense.
+    ValueError
+        If the rate or ``eps`` is not positive, or a beta is not in [0, 1).
+
+    Examples
+    --------
+    >>> table = nn.Embedding(3, 2, sparse=True, _weight=tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]]))
+    >>> adam = optim.SparseAdam(table.parameters(), lr=0.5)
+    >>> table(tensor([2, 0])).backward(tensor([[1.0, -1.0], [4.0, 0.0]]))
+    >>> adam.step()
+    >>> table.weight.data
+    array([[0.5, 1. ],
+           [2. , 2. ],
+           [2.5, 3.5]], dtype=float32)
     """
 
     elementwise = False

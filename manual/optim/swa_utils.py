@@ -38,10 +38,18 @@ MultiAverage = Callable[[Sequence[Array], Sequence[Array], int], None]
 def get_ema_avg_fn(decay: float = 0.999) -> Average:
     """The exponential moving average of one parameter: ``θ̄ ← d θ̄ + (1 − d) θ``.
 
+    Shapes: the function takes an average and a parameter of one shape and returns their mean of that shape.
+
     Raises
     ------
     ValueError
         If ``decay`` is not between 0 and 1.
+
+    Examples
+    --------
+    >>> average = optim.swa_utils.get_ema_avg_fn(decay=0.75)
+    >>> average(tensor([0.0, 4.0]), tensor([8.0, 0.0]), 1)
+    Tensor([2., 3.])
     """
     _check_decay(decay)
 
@@ -54,6 +62,8 @@ def get_ema_avg_fn(decay: float = 0.999) -> Average:
 def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverage:
     """The exponential moving average of many parameters of one dtype, in place: ``θ̄ ← θ̄ + (1 − d)(θ − θ̄)``.
 
+    Shapes: the function takes as many averages as parameters, each of its parameter's shape.
+
     Raises
     ------
     ValueError
@@ -61,6 +71,13 @@ def get_ema_multi_avg_fn(decay: float = 0.999) -> MultiAverage:
 
     Convention: from a weight ``1 − d`` of a half on the other end is taken as the base, ``θ − d (θ − θ̄)``, as in
     torch; integers are averaged in float32 and cut off.
+
+    Examples
+    --------
+    >>> averages = [np.array([0.0, 4.0]), np.array([1.0])]
+    >>> optim.swa_utils.get_ema_multi_avg_fn(decay=0.75)(averages, [np.array([8.0, 0.0]), np.array([5.0])], 1)
+    >>> averages
+    [array([2., 3.]), array([2.])]
     """
     _check_decay(decay)
 
@@ -82,6 +99,15 @@ def get_swa_avg_fn() -> Average:
 
     Izmailov, Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima and Better
     Generalization" (UAI 2018), algorithm 1.
+
+    Shapes: the function takes an average and a parameter of one shape and returns their mean of that shape. Raises
+    nothing of its own.
+
+    Examples
+    --------
+    >>> average = optim.swa_utils.get_swa_avg_fn()
+    >>> average(tensor([0.0, 4.0]), tensor([8.0, 0.0]), 3)
+    Tensor([2., 3.])
     """
 
     def swa_update(averaged_param: Array, current_param: Array, num_averaged: int) -> Array:
@@ -95,6 +121,16 @@ def get_swa_multi_avg_fn() -> MultiAverage:
 
     Convention: the weight ``1 / (n + 1)`` is rounded to float32, whatever the parameters' dtype, as in torch, where
     ``n`` is an integer tensor. Integers are averaged and cut off, as by :func:`get_swa_avg_fn`; torch refuses them.
+
+    Shapes: the function takes as many averages as parameters, each of its parameter's shape; it raises a ``ValueError``
+    if there are more of one than of the other.
+
+    Examples
+    --------
+    >>> averages = [np.array([0.0, 4.0]), np.array([1.0])]
+    >>> optim.swa_utils.get_swa_multi_avg_fn()(averages, [np.array([8.0, 0.0]), np.array([5.0])], 3)
+    >>> averages
+    [array([2., 3.]), array([2.])]
     """
     average_one = get_swa_avg_fn()
 
@@ -129,6 +165,8 @@ def _move(average: Array, current: Array, weight: float) -> None:
 class AveragedModel(Module):
     """A copy of a model that holds the average of its parameters.
 
+    Shapes: each average has its parameter's; calling it takes and returns what the model does.
+
     Parameters
     ----------
     model : Module
@@ -154,6 +192,18 @@ class AveragedModel(Module):
     Convention: the first update copies, whatever the averaging function, as in torch: an exponential average starts
     from the first weights and needs no bias correction. An average of an integer buffer (``num_batches_tracked``) is
     cut off.
+
+    Examples
+    --------
+    >>> model = nn.Linear(1, 1, bias=False)
+    >>> average = optim.swa_utils.AveragedModel(model)
+    >>> for weight in (1.0, 3.0, 8.0):
+    ...     _ = nn.init.constant_(model.weight, weight)
+    ...     average.update_parameters(model)
+    >>> average.module.weight.data
+    array([[4.]], dtype=float32)
+    >>> average(tensor([[0.5]])).data
+    array([[2.]], dtype=float32)
     """
 
     n_averaged: Array
@@ -210,6 +260,8 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     Averaged weights have activations of their own: the statistics of the models that were averaged do not fit them.
     Every statistic is reset, then becomes the plain average over the batches (``momentum=None``).
 
+    Shapes: each batch as the model takes it. Raises what the model raises.
+
     Parameters
     ----------
     loader : iterable of inputs, or of tuples or lists that begin with one
@@ -218,6 +270,13 @@ def update_bn(loader: Iterable[Any], model: Module, device: Any = None) -> None:
     device : accepted, as in torch; arrays have none
 
     Convention: each batch weighs the same, the last short one too, as in torch.
+
+    Examples
+    --------
+    >>> model = nn.BatchNorm1d(1)
+    >>> optim.swa_utils.update_bn([tensor([[0.0], [2.0]]), tensor([[4.0], [8.0]])], model)
+    >>> model.running_mean
+    array([3.5], dtype=float32)
     """
     momenta = {module: module.momentum for module in model.modules() if isinstance(module, _BatchNorm)}
     if not momenta:
@@ -247,6 +306,8 @@ class SWALR(LRScheduler):
     Izmailov, Podoprikhin, Garipov, Vetrov and Wilson, "Averaging Weights Leads to Wider Optima and Better
     Generalization" (UAI 2018), section 3.2.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -264,6 +325,18 @@ class SWALR(LRScheduler):
 
     Convention: ``t`` counts the calls of ``step``, not ``last_epoch``, as in torch: made with a ``last_epoch``, it
     begins at 0.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.swa_utils.SWALR(sgd, swa_lr=0.2, anneal_epochs=3, anneal_strategy="linear")
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8, 0.6, 0.4, 0.2, 0.2])
     """
 
     def __init__(

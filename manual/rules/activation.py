@@ -52,6 +52,16 @@ def sigmoid(x: Any) -> tuple[Array, Pullback]:
     0 as it should be.
 
     Backward: ``dy = exp(-x) / (1 + exp(-x))² dx = y (1 - y) dx``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.sigmoid(np.array([0.0, 2.0]))
+    >>> value
+    array([0.5   , 0.8808])
+    >>> pullback(np.array([4.0, -1.0]), (True,))
+    (array([ 1.   , -0.105]),)
     """
     y = _logistic(x)
 
@@ -71,6 +81,16 @@ def logsigmoid(x: Any) -> tuple[Array, Pullback]:
     Forward: ``y = -log(1 + exp(-x)) = min(x, 0) - log1p(exp(-|x|))``; the second form neither overflows nor cancels.
 
     Backward: ``dy = exp(-x) / (1 + exp(-x)) dx = sigmoid(-x) dx``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.logsigmoid(np.array([0.0, 2.0]))
+    >>> value
+    array([-0.6931, -0.1269])
+    >>> pullback(np.array([4.0, -1.0]), (True,))
+    (array([ 2.    , -0.1192]),)
     """
 
     def logsigmoid_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -86,6 +106,16 @@ def tanh(x: Any) -> tuple[Array, Pullback]:
     """Squash into (-1, 1).
 
     Forward: ``y = (exp(x) - exp(-x)) / (exp(x) + exp(-x))``. Backward: the quotient rule gives ``dy = (1 - y²) dx``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.tanh(np.array([0.0, 2.0]))
+    >>> value
+    array([0.   , 0.964])
+    >>> pullback(np.array([4.0, -1.0]), (True,))
+    (array([ 4.    , -0.0707]),)
     """
     y = np.tanh(x)
 
@@ -103,6 +133,16 @@ def tanhshrink(x: Any) -> tuple[Array, Pullback]:
     """Take what the hyperbolic tangent leaves over.
 
     Forward: ``y = x - tanh(x)``. Backward: ``dy = (1 - (1 - tanh²(x))) dx = tanh²(x) dx``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.tanhshrink(np.array([0.0, 2.0]))
+    >>> value
+    array([0.   , 1.036])
+    >>> pullback(np.array([4.0, 5.0]), (True,))
+    (array([0.    , 4.6467]),)
     """
     squashed = np.tanh(x)
 
@@ -120,6 +160,16 @@ def softsign(x: Any) -> tuple[Array, Pullback]:
 
     Forward: ``y = x / (1 + |x|)``. Backward: ``dy = ((1 + |x|) - x sign(x)) / (1 + |x|)² dx = dx / (1 + |x|)²``; the
     two halves meet at 0 with slope 1.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.softsign(np.array([-1.0, 3.0]))
+    >>> value
+    array([-0.5 ,  0.75])
+    >>> pullback(np.array([4.0, 8.0]), (True,))
+    (array([1. , 0.5]),)
     """
     size = np.abs(x)
     size += 1
@@ -139,6 +189,16 @@ def softplus(x: Any, *, beta: float = 1.0, threshold: float = 20.0) -> tuple[Arr
     Backward: ``dy = exp(beta x) / (1 + exp(beta x)) dx = sigmoid(beta x) dx``, and ``dx`` above the threshold.
 
     Convention: at ``beta x = threshold`` exactly, the formula holds.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.softplus(np.array([0.0, 3.0]), beta=2.0)
+    >>> value
+    array([0.3466, 3.0012])
+    >>> pullback(np.array([4.0, 5.0]), (True,))
+    (array([2.    , 4.9876]),)
     """
     scaled = x * beta
     high = scaled > threshold
@@ -165,6 +225,16 @@ def elu(x: Any, *, alpha: float = 1.0) -> tuple[Array, Pullback]:
     Backward: slope 1 where ``x > 0``, else ``alpha exp(x)``.
 
     Convention: at 0, where the pieces meet with slopes 1 and ``alpha``, it is ``alpha``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.elu(np.array([-1.0, 2.0]), alpha=2.0)
+    >>> value
+    array([-1.2642,  2.    ])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([2.2073, 5.    ]),)
     """
     y, slope = _exponential_unit(x, alpha, 1.0, 1.0)
 
@@ -182,6 +252,21 @@ def celu(x: Any, *, alpha: float = 1.0) -> tuple[Array, Pullback]:
     Exponential Linear Units" (2017).
 
     Backward: slope 1 where ``x > 0``, else ``exp(x / alpha)``; both are 1 at 0.
+
+    Shapes: ``x`` and the value alike, of any shape.
+
+    Raises
+    ------
+    RuntimeError
+        If ``alpha`` is 0.
+
+    Examples
+    --------
+    >>> value, pullback = rules.celu(np.array([-1.0, 2.0]), alpha=2.0)
+    >>> value
+    array([-0.7869,  2.    ])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([1.8196, 5.    ]),)
     """
     if alpha == 0:
         raise RuntimeError("ZeroDivisionError: alpha cannot be 0 for CELU")
@@ -207,6 +292,16 @@ def selu(x: Any) -> tuple[Array, Pullback]:
     Backward: slope ``scale`` where ``x > 0``, else ``scale alpha exp(x)``.
 
     Convention: at 0 the slope is ``scale alpha``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.selu(np.array([-1.0, 2.0]))
+    >>> value
+    array([-1.1113,  2.1014])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([1.9403, 5.2535]),)
     """
     y, slope = _exponential_unit(x, _SELU_ALPHA, _SELU_SCALE, 1.0)
 
@@ -243,6 +338,16 @@ def silu(x: Any) -> tuple[Array, Pullback]:
     """Weigh every element by its own sigmoid (also called swish).
 
     Forward: ``y = x s`` with ``s = sigmoid(x)``. Backward: ``dy = (s + x s (1 - s)) dx = s (1 + x (1 - s)) dx``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.silu(np.array([0.0, 2.0]))
+    >>> value
+    array([0.    , 1.7616])
+    >>> pullback(np.array([4.0, 1.0]), (True,))
+    (array([2.    , 1.0908]),)
     """
     gate = _logistic(x)
 
@@ -266,6 +371,16 @@ def mish(x: Any) -> tuple[Array, Pullback]:
     ``t = (1 / q - q) / (1 / q + q) = p (1 + q) / (1 + q²)``: nothing overflows or cancels.
 
     Backward: ``dt = (1 - t²) p dx`` and ``1 - t² = 4 q² / (1 + q²)²``, so ``dy = (t + 4 x p q² / (1 + q²)²) dx``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.mish(np.array([0.0, 2.0]))
+    >>> value
+    array([0.   , 1.944])
+    >>> pullback(np.array([5.0, 1.0]), (True,))
+    (array([3.    , 1.0693]),)
     """
     p, q = _logistic(x), _logistic(-x)
     below = q * q
@@ -297,6 +412,21 @@ def gelu(x: Any, *, approximate: str = "none") -> tuple[Array, Pullback]:
 
     Backward: ``Φ' = φ``, the normal density, so ``dy = (Φ(x) + x φ(x)) dx``; for the approximation
     ``dy = ((1 + t) / 2 + x (1 - t²) u' / 2) dx`` with ``t = tanh u`` and ``u' = √(2 / π) (1 + 0.134145 x²)``.
+
+    Shapes: ``x`` and the value alike, of any shape.
+
+    Raises
+    ------
+    RuntimeError
+        If ``approximate`` is neither ``"none"`` nor ``"tanh"``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.gelu(np.array([0.0, 2.0]))
+    >>> value
+    array([0.    , 1.9545])
+    >>> pullback(np.array([4.0, 1.0]), (True,))
+    (array([2.    , 1.0852]),)
     """
     if approximate == "none":
         below, density = standard_normal(x)
@@ -342,6 +472,21 @@ def glu(x: Any, *, dim: int = -1) -> tuple[Array, Pullback]:
     "Language Modeling with Gated Convolutional Networks" (2017), equation 1.
 
     Backward: the product rule, ``dy = s da + a s (1 - s) db``.
+
+    Raises
+    ------
+    RuntimeError
+        If the axis has an odd length, or ``x`` is a scalar.
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.glu(np.array([4.0, 0.0]), dim=0)
+    >>> value
+    array([2.])
+    >>> pullback(np.array([2.0]), (True,))
+    (array([1., 2.]),)
     """
     if not x.ndim:
         raise RuntimeError("glu does not support 0-dimensional tensors")

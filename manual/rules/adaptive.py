@@ -37,6 +37,14 @@ def adaptive_avg_pool(x: Any, *, output_size: tuple[int, ...]) -> tuple[Array, P
     ------
     RuntimeError
         If the shape or the sizes do not fit.
+
+    Examples
+    --------
+    >>> value, pullback = rules.adaptive_avg_pool(np.array([[1.0, 3.0, 2.0]]), output_size=(2,))
+    >>> value
+    array([[2. , 2.5]])
+    >>> pullback(np.array([[4.0, 8.0]]), (True,))
+    (array([[2., 6., 4.]]),)
     """
     windows = _adaptive("avg", x, output_size)
     if 0 in output_size:
@@ -54,6 +62,19 @@ def adaptive_max_pool(x: Any, *, output_size: tuple[int, ...], return_indices: b
     the gradient, the sum of them where it wins several windows.
 
     Convention: a tie is won by the first in the order of rows; where there are NaN, the last of them is the maximum.
+
+    Raises
+    ------
+    RuntimeError
+        If the input has other axes, or an axis of no length.
+
+    Examples
+    --------
+    >>> value, pullback = rules.adaptive_max_pool(np.array([[1.0, 3.0, 2.0]]), output_size=(2,))
+    >>> value
+    array([[3., 3.]])
+    >>> pullback(np.array([[4.0, 8.0]]), (True,))
+    (array([[ 0., 12.,  0.]]),)
     """
     windows = _adaptive("max", x, output_size)
     if 0 in output_size:
@@ -122,6 +143,17 @@ def fractional_max_pool(
     ------
     RuntimeError
         If the shape, the sizes or the samples do not fit.
+
+    Examples
+    --------
+    >>> image, places = np.array([[[1.0, 3.0, 2.0], [0.0, 5.0, 4.0]]]), np.array([[[0.0, 0.9]]])
+    >>> options = {"kernel_size": (1, 1), "output_size": (1, 2), "random_samples": places}
+    >>> value, pullback = rules.fractional_max_pool(image, **options)
+    >>> value
+    array([[[0., 4.]]])
+    >>> pullback(np.array([[[5.0, 7.0]]]), (True,))
+    (array([[[0., 0., 0.],
+            [5., 0., 7.]]]),)
     """
     dimensions = len(kernel_size)
     _check_fractional(x, kernel_size, output_size, random_samples)

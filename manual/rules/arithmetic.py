@@ -21,6 +21,21 @@ def add(x: Any, y: Any, *, alpha: float = 1) -> tuple[Array, Pullback]:
 
     Backward: ``dz = dx + alpha dy``, so both inputs get the incoming gradient (``y`` scaled by ``alpha``), summed
     over the axes along which they were broadcast.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.add(np.array([[6.0], [8.0]]), np.array([1.0, 2.0]), alpha=2)
+    >>> value
+    array([[ 8., 10.],
+           [10., 12.]])
+    >>> pullback(np.array([[1.0, 2.0], [3.0, 4.0]]), (True, True))
+    (array([[3.],
+           [7.]]), array([ 8., 12.]))
     """
     x_shape, y_shape = getattr(x, "shape", ()), getattr(y, "shape", ())
 
@@ -42,6 +57,21 @@ def sub(x: Any, y: Any, *, alpha: float = 1) -> tuple[Array, Pullback]:
     Forward: ``z = x - alpha * y``.
 
     Backward: ``dz = dx - alpha dy``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.sub(np.array([[6.0], [8.0]]), np.array([1.0, 2.0]), alpha=2)
+    >>> value
+    array([[4., 2.],
+           [6., 4.]])
+    >>> pullback(np.array([[1.0, 2.0], [3.0, 4.0]]), (True, True))
+    (array([[3.],
+           [7.]]), array([ -8., -12.]))
     """
     x_shape, y_shape = getattr(x, "shape", ()), getattr(y, "shape", ())
 
@@ -63,6 +93,21 @@ def mul(x: Any, y: Any) -> tuple[Array, Pullback]:
     Forward: ``z = x y``.
 
     Backward: the product rule, ``dz = y dx + x dy``: each input gets the incoming gradient times the *other* input.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.mul(np.array([[6.0], [8.0]]), np.array([1.0, 2.0]))
+    >>> value
+    array([[ 6., 12.],
+           [ 8., 16.]])
+    >>> pullback(np.array([[1.0, 2.0], [3.0, 4.0]]), (True, True))
+    (array([[ 5.],
+           [11.]]), array([30., 44.]))
     """
 
     def mul_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -87,6 +132,21 @@ def div(x: Any, y: Any) -> tuple[Array, Pullback]:
 
     Convention: division by zero gives an infinity or NaN, and the gradient follows; integers divide to float32, as in
     torch.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.div(np.array([[6.0], [8.0]]), np.array([1.0, 2.0]))
+    >>> value
+    array([[6., 3.],
+           [8., 4.]])
+    >>> pullback(np.array([[1.0, 2.0], [3.0, 4.0]]), (True, True))
+    (array([[2.],
+           [5.]]), array([-30., -11.]))
     """
     value = x / y
 
@@ -106,6 +166,16 @@ def neg(x: Any) -> tuple[Array, Pullback]:
     """Change the sign of an array of any shape.
 
     Forward: ``y = -x``. Backward: ``dy = -dx``.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.neg(np.array([1.0, -2.0]))
+    >>> value
+    array([-1.,  2.])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([-3., -5.]),)
     """
 
     def neg_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -119,6 +189,16 @@ def reciprocal(x: Any) -> tuple[Array, Pullback]:
     """Invert every element of an array of any shape.
 
     Forward: ``y = 1 / x``. Backward: ``dy = -dx / x² = -y² dx``.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.reciprocal(np.array([2.0, -4.0]))
+    >>> value
+    array([ 0.5 , -0.25])
+    >>> pullback(np.array([8.0, 16.0]), (True,))
+    (array([-2., -1.]),)
     """
     y = np.reciprocal(x)
 
@@ -137,6 +217,16 @@ def abs(x: Any) -> tuple[Array, Pullback]:
     Forward: ``y = |x|``. Backward: ``dy = sign(x) dx``.
 
     Convention: at the kink ``x = 0`` every slope in [-1, 1] is a subgradient; torch takes 0, and so does this rule.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.abs(np.array([2.0, -4.0, 0.0]))
+    >>> value
+    array([2., 4., 0.])
+    >>> pullback(np.array([3.0, 5.0, 7.0]), (True,))
+    (array([ 3., -5.,  0.]),)
     """
 
     def abs_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -154,6 +244,16 @@ def sign(x: Any) -> tuple[Array, Pullback]:
     Forward: ``y = sign(x)``. Backward: zero; the function is flat wherever it has a slope at all.
 
     Convention: at the jump ``x = 0`` the gradient is zero too, as in torch.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.sign(np.array([2.0, -4.0, 0.0]))
+    >>> value
+    array([ 1., -1.,  0.])
+    >>> pullback(np.array([3.0, 5.0, 7.0]), (True,))
+    (array([0., 0., 0.]),)
     """
 
     def sign_pullback(incoming: Array, needs: Needs) -> Gradients:

@@ -59,6 +59,16 @@ def scaled_dot_product_attention(
         If dtypes or shapes do not fit, or a mask is given besides ``is_causal``.
     IndexError
         If the mask has less than two axes, or there is no axis of heads to share.
+
+    Examples
+    --------
+    >>> query, key, value = np.zeros((1, 2)), np.ones((2, 2)), np.array([[1.0, 0.0], [3.0, 4.0]])
+    >>> attended, pullback = rules.scaled_dot_product_attention(query, key, value)
+    >>> attended
+    array([[2., 2.]])
+    >>> pullback(np.array([[4.0, 6.0]]), (True, False, True, False))
+    (array([[0., 0.]]), None, array([[2., 3.],
+           [2., 3.]]), None)
     """
     _check_inputs(query, key, value, attn_mask, is_causal)
     shapes = key.shape, value.shape
@@ -111,6 +121,19 @@ def attention_weights(
 
     Convention: a query that may see no key has the weights nan, as ``MultiheadAttention`` of torch hands them out
     where weights are asked for; :func:`scaled_dot_product_attention` has 0.
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> weights, pullback = rules.attention_weights(np.array([[1.0, 0.0]]), np.array([[0.0, 5.0], [0.0, 7.0]]))
+    >>> weights
+    array([[0.5, 0.5]])
+    >>> pullback(np.array([[4.0, 0.0]]), (True, False, False))[0]
+    array([[ 0.    , -1.4142]])
     """
     if attn_mask is not None and attn_mask.dtype.kind != "b" and attn_mask.dtype != query.dtype:
         raise RuntimeError(f"Input dtypes must be the same, got: mask {attn_mask.dtype}, query {query.dtype}")

@@ -24,6 +24,21 @@ def bilinear(input1: Any, input2: Any, weight: Any, bias: Any = None) -> tuple[A
 
     Backward: with ``g`` incoming, ``dL/dT_oj = g_o v_j``. Hence ``dL/dv_j = Σ_o g_o T_oj``,
     ``dL/du_i = Σ_oj g_o v_j W_oij``, and summed over all rows ``dL/dW_oij = Σ u_i g_o v_j`` and ``dL/db_o = Σ g_o``.
+
+    Raises
+    ------
+    RuntimeError
+        If a shape does not fit.
+
+    Examples
+    --------
+    >>> value, pullback = rules.bilinear(
+    ...     np.array([[3.0, 2.0]]), np.array([[4.0, 5.0]]), np.array([[[1.0, 0.0], [0.0, -1.0]]])
+    ... )
+    >>> value
+    array([[2.]])
+    >>> pullback(np.array([[10.0]]), (True, False, False, False))[0]
+    array([[ 40., -50.]])
     """
     _check(input1, input2, weight, bias)
     outputs, first, second = weight.shape

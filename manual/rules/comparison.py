@@ -23,6 +23,19 @@ def maximum(x: Any, y: Any) -> tuple[Array, Pullback]:
     Backward: the gradient goes to the one that was taken.
 
     Convention: at a tie, torch gives each input half of it, and so does this rule.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.maximum(np.array([1.0, 5.0, 2.0]), np.array([3.0, 4.0, 2.0]))
+    >>> value
+    array([3., 5., 2.])
+    >>> pullback(np.array([4.0, 6.0, 8.0]), (True, True))
+    (array([0., 6., 4.]), array([4., 0., 4.]))
     """
 
     def maximum_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -46,6 +59,19 @@ def minimum(x: Any, y: Any) -> tuple[Array, Pullback]:
     Backward: the gradient goes to the one that was taken.
 
     Convention: at a tie, torch gives each input half of it, and so does this rule.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.minimum(np.array([1.0, 5.0, 2.0]), np.array([3.0, 4.0, 2.0]))
+    >>> value
+    array([1., 4., 2.])
+    >>> pullback(np.array([4.0, 6.0, 8.0]), (True, True))
+    (array([4., 0., 4.]), array([0., 6., 4.]))
     """
 
     def minimum_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -76,6 +102,21 @@ def clamp(x: Any, min: Any = None, max: Any = None) -> tuple[Array, Pullback]:
 
     Convention: *at* the ends ``x`` still gets it all, as in torch. (``relu6`` and ``hardtanh``, the same function,
     pass nothing at their ends.)
+
+    Raises
+    ------
+    RuntimeError
+        If there is neither ``min`` nor ``max``.
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.clamp(np.array([-3.0, 0.5, 3.0]), -1.0, 2.0)
+    >>> value
+    array([-1. ,  0.5,  2. ])
+    >>> pullback(np.array([4.0, 6.0, 8.0]), (True, False, False))[0]
+    array([0., 6., 0.])
     """
     if min is None and max is None:
         raise RuntimeError("torch.clamp: At least one of 'min' or 'max' must not be None")
@@ -117,6 +158,19 @@ def where(x: Any, y: Any, *, condition: Any) -> tuple[Array, Pullback]:
     Convention: the zero is put there, not multiplied in: an infinite or NaN gradient of the branch that was not taken
     does not leak. (What the *forward* of that branch does with its own zero gradient is another matter:
     ``0 * inf`` is NaN there, in torch too.)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.where(np.array([1.0, 2.0]), np.array([3.0, 4.0]), condition=np.array([True, False]))
+    >>> value
+    array([1., 4.])
+    >>> pullback(np.array([5.0, 7.0]), (True, True))
+    (array([5., 0.]), array([0., 7.]))
     """
     value = blend(condition, x, y)
 

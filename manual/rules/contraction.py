@@ -28,6 +28,20 @@ def matmul(x: Any, y: Any) -> tuple[Array, Pullback]:
 
     Forward: ``Z = X Y``. Backward: ``dL/dX = G Yᵀ`` and ``dL/dY = Xᵀ G``, summed over the leading axes that were
     broadcast. A stack times one matrix is one tall product: the rows of all matrices are alike to ``Y``.
+
+    Raises
+    ------
+    RuntimeError
+        If a side is a scalar, or the lengths do not match.
+
+    Examples
+    --------
+    >>> value, pullback = rules.matmul(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]))
+    >>> value
+    array([21., 43.])
+    >>> pullback(np.array([5.0, 7.0]), (True, True))
+    (array([[ 5., 50.],
+           [ 7., 70.]]), array([26., 38.]))
     """
     if not (x.ndim and y.ndim):
         raise RuntimeError(f"both arguments to matmul need to be at least 1D, but they are {x.ndim}D and {y.ndim}D")
@@ -71,6 +85,19 @@ def linear(input: Any, weight: Any, bias: Any = None) -> tuple[Array, Pullback]:
 
     Backward: with ``G`` incoming and all leading axes folded into rows, ``dL/dX = G W``, ``dL/dW = Gᵀ X``, and since
     ``b`` is added to every row, ``dL/db`` is the sum of the rows of ``G``, a product with ones: ``1ᵀ G``.
+
+    Raises
+    ------
+    RuntimeError
+        If the lengths do not match.
+
+    Examples
+    --------
+    >>> value, pullback = rules.linear(np.array([[1.0, 3.0]]), np.array([[2.0, -1.0]]), np.array([0.5]))
+    >>> value
+    array([[-0.5]])
+    >>> pullback(np.array([[10.0]]), (True, True, True))
+    (array([[ 20., -10.]]), array([[10., 30.]]), array([10.]))
     """
     if weight.ndim != 2 or not input.ndim:
         raise RuntimeError(
@@ -119,7 +146,24 @@ def _ones(count: int, dtype: Any) -> Array:
 
 @contraction
 def mm(x: Any, y: Any) -> tuple[Array, Pullback]:
-    """Multiply two matrices, ``(n, k)`` and ``(k, m)``: :func:`matmul` for nothing else."""
+    """Multiply two matrices, ``(n, k)`` and ``(k, m)``: :func:`matmul` for nothing else.
+
+    Shapes: ``x (n, k)``, ``y (k, m)``, the value ``(n, m)``.
+
+    Raises
+    ------
+    RuntimeError
+        If a side is no matrix, or the lengths do not match.
+
+    Examples
+    --------
+    >>> value, pullback = rules.mm(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]))
+    >>> value
+    array([[11.]])
+    >>> pullback(np.array([[10.0]]), (True, True))
+    (array([[30., 40.]]), array([[10.],
+           [20.]]))
+    """
     if x.ndim != 2 or y.ndim != 2:
         raise RuntimeError(f"mm expects two matrices, got {x.ndim}D and {y.ndim}D")
     return matmul(x, y)
@@ -127,7 +171,24 @@ def mm(x: Any, y: Any) -> tuple[Array, Pullback]:
 
 @contraction
 def bmm(x: Any, y: Any) -> tuple[Array, Pullback]:
-    """Multiply two stacks of matrices, ``(b, n, k)`` and ``(b, k, m)``: :func:`matmul` without broadcasting."""
+    """Multiply two stacks of matrices, ``(b, n, k)`` and ``(b, k, m)``: :func:`matmul` without broadcasting.
+
+    Shapes: ``x (b, n, k)``, ``y (b, k, m)``, the value ``(b, n, m)``.
+
+    Raises
+    ------
+    RuntimeError
+        If a side has not three axes, or the lengths do not match.
+
+    Examples
+    --------
+    >>> value, pullback = rules.bmm(np.array([[[1.0, 2.0]]]), np.array([[[3.0], [4.0]]]))
+    >>> value
+    array([[[11.]]])
+    >>> pullback(np.array([[[10.0]]]), (True, True))
+    (array([[[30., 40.]]]), array([[[10.],
+            [20.]]]))
+    """
     if x.ndim != 3 or y.ndim != 3 or len(x) != len(y):
         raise RuntimeError(f"bmm expects two stacks of as many matrices, got shapes {x.shape} and {y.shape}")
     return matmul(x, y)
@@ -135,7 +196,23 @@ def bmm(x: Any, y: Any) -> tuple[Array, Pullback]:
 
 @contraction
 def dot(x: Any, y: Any) -> tuple[Array, Pullback]:
-    """Take the inner product ``Σ x_i y_i`` of two vectors: :func:`matmul` for nothing else."""
+    """Take the inner product ``Σ x_i y_i`` of two vectors: :func:`matmul` for nothing else.
+
+    Shapes: ``x`` and ``y`` ``(n,)``, the value ``()``.
+
+    Raises
+    ------
+    RuntimeError
+        If a side is no vector, or the lengths differ.
+
+    Examples
+    --------
+    >>> value, pullback = rules.dot(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> value
+    np.float64(11.0)
+    >>> pullback(np.array(10.0), (True, True))
+    (array([30., 40.]), array([10., 20.]))
+    """
     if x.ndim != 1 or y.ndim != 1:
         raise RuntimeError(f"1D tensors expected, but got {x.ndim}D and {y.ndim}D tensors")
     return matmul(x, y)
@@ -148,6 +225,20 @@ def outer(x: Any, y: Any) -> tuple[Array, Pullback]:
     Shapes: ``(n,)`` and ``(m,)`` give ``(n, m)``.
 
     Forward: ``Z = x yᵀ``. Backward: ``dL/dx = G y`` and ``dL/dy = Gᵀ x``.
+
+    Raises
+    ------
+    RuntimeError
+        If a side is no vector.
+
+    Examples
+    --------
+    >>> value, pullback = rules.outer(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> value
+    array([[3., 4.],
+           [6., 8.]])
+    >>> pullback(np.array([[1.0, 0.0], [0.0, 10.0]]), (True, True))
+    (array([ 3., 40.]), array([ 1., 20.]))
     """
     if x.ndim != 1 or y.ndim != 1:
         raise RuntimeError(f"outer: expected 1-D tensors, but got {x.ndim}D and {y.ndim}D tensors")
@@ -168,6 +259,22 @@ def addmm(input: Any, mat1: Any, mat2: Any, *, beta: float = 1, alpha: float = 1
     ``dL/dA = alpha G Bᵀ``, ``dL/dB = alpha Aᵀ G``.
 
     Convention: ``beta = 0`` ignores ``input``, even NaN in it, as in torch.
+
+    Raises
+    ------
+    RuntimeError
+        If the matrices do not fit each other.
+    ValueError
+        If ``input`` does not broadcast to their product.
+
+    Examples
+    --------
+    >>> value, pullback = rules.addmm(np.array([5.0]), np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]]), alpha=2)
+    >>> value
+    array([[27.]])
+    >>> pullback(np.array([[10.0]]), (True, True, True))
+    (array([10.]), array([[60., 80.]]), array([[20.],
+           [40.]]))
     """
     value, product_pullback = mm(mat1, mat2)
     if alpha != 1:

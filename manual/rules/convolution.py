@@ -60,6 +60,20 @@ def conv_nd(
     ``dL/dw[o, c, k] = Σ_ni g[n, o, i] x[n, c, s i + d k - p]``, and ``dL/db[o] = Σ_ni g[n, o, i]``.
 
     Convention: ``padding="same"`` pads ``d (K - 1)`` zeros in all, the odd one behind; ``"valid"`` pads none.
+
+    Raises
+    ------
+    RuntimeError
+        If a shape or a length does not fit.
+
+    Examples
+    --------
+    >>> row, kernel = np.array([[[1.0, 3.0, 2.0]]]), np.array([[[2.0, -1.0]]])
+    >>> value, pullback = rules.conv_nd(row, kernel)
+    >>> value
+    array([[[-1.,  4.]]])
+    >>> pullback(np.array([[[5.0, 7.0]]]), (True, True, False))
+    (array([[[10.,  9., -7.]]]), array([[[26., 29.]]]), None)
     """
     plan = plan_conv(
         input.shape,
@@ -112,6 +126,20 @@ def conv_transpose_nd(
 
     Convention: ``padding`` cuts ``p`` elements off each end of the output. Where outputs of several lengths would have
     been convolved to the input's length, ``output_padding`` chooses a longer one: nothing is put around the input.
+
+    Raises
+    ------
+    RuntimeError
+        If a shape or a length does not fit.
+
+    Examples
+    --------
+    >>> row, kernel = np.array([[[3.0, 1.0]]]), np.array([[[2.0, -1.0]]])
+    >>> value, pullback = rules.conv_transpose_nd(row, kernel)
+    >>> value
+    array([[[ 6., -1., -1.]]])
+    >>> pullback(np.array([[[5.0, 7.0, 0.0]]]), (True, True, False))
+    (array([[[ 3., 14.]]]), array([[[22., 21.]]]), None)
     """
     plan = plan_transposed(
         input.shape,

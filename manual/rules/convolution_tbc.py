@@ -28,6 +28,18 @@ def conv_tbc(x: Any, weight: Any, bias: Any, *, pad: int = 0) -> tuple[Array, Pu
     ------
     RuntimeError
         If shapes do not fit each other, with torch's messages.
+
+    Examples
+    --------
+    >>> steps, kernel = np.array([[[1.0]], [[3.0]], [[2.0]]]), np.array([[[2.0]], [[-1.0]]])
+    >>> value, pullback = rules.conv_tbc(steps, kernel, np.array([0.5]))
+    >>> value[:, 0]
+    array([[-0.5],
+           [ 4.5]])
+    >>> pullback(np.array([[[5.0]], [[7.0]]]), (True, True, True))[0][:, 0]
+    array([[10.],
+           [ 9.],
+           [-7.]])
     """
     steps = _check(x, weight, bias, pad)
     padded = np.pad(x, ((pad, pad), (0, 0), (0, 0)))

@@ -21,6 +21,22 @@ def diagonal(x: Any, *, offset: int = 0, dim1: int = 0, dim2: int = 1) -> tuple[
     ``(b, min(n, m))``.
 
     Forward: ``y[.., i] = x[i, i + offset, ..]``, a view. Backward: the gradient is put on the diagonal of zeros.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If both are the same.
+
+    Examples
+    --------
+    >>> value, pullback = rules.diagonal(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> value
+    array([1., 4.])
+    >>> pullback(np.array([5.0, 7.0]), (True,))
+    (array([[5., 0.],
+           [0., 7.]]),)
     """
     axes = _two_axes(dim1, dim2, x.ndim)
     shape = x.shape
@@ -37,6 +53,22 @@ def diag_embed(x: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> tu
     Shapes: ``(..., n)`` gives matrices of ``n + |offset|`` rows and columns along ``dim1`` and ``dim2`` of the value.
 
     Forward: ``y[.., i, i + offset] = x[.., i]``, zeros beside it. Backward: the diagonal of the incoming gradient.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If both are the same.
+
+    Examples
+    --------
+    >>> value, pullback = rules.diag_embed(np.array([1.0, 2.0]))
+    >>> value
+    array([[1., 0.],
+           [0., 2.]])
+    >>> pullback(np.array([[5.0, 1.0], [1.0, 7.0]]), (True,))
+    (array([5., 7.]),)
     """
     if not x.ndim:
         raise IndexError(f"Dimension out of range (expected to be in range of [-1, 0], but got {dim1})")
@@ -52,7 +84,24 @@ def diag_embed(x: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> tu
 
 
 def diag(x: Any, *, diagonal: int = 0) -> tuple[Array, Pullback]:
-    """Make a matrix of a vector (see :func:`diag_embed`), or take a vector out of a matrix (see :func:`diagonal`)."""
+    """Make a matrix of a vector (see :func:`diag_embed`), or take a vector out of a matrix (see :func:`diagonal`).
+
+    Shapes: a vector ``(n,)`` to a matrix ``(n + |diagonal|, n + |diagonal|)``, a matrix to a vector.
+
+    Raises
+    ------
+    RuntimeError
+        If ``x`` is neither a vector nor a matrix.
+
+    Examples
+    --------
+    >>> value, pullback = rules.diag(np.array([1.0, 2.0]))
+    >>> value
+    array([[1., 0.],
+           [0., 2.]])
+    >>> pullback(np.array([[5.0, 1.0], [1.0, 7.0]]), (True,))
+    (array([5., 7.]),)
+    """
     if x.ndim == 1:
         return diag_embed(x, offset=diagonal)
     if x.ndim == 2:
@@ -67,6 +116,22 @@ def trace(x: Any) -> tuple[Array, Pullback]:
     """Add up the main diagonal of a matrix ``(n, m)``.
 
     Forward: ``y = Σ_i x[i, i]``. Backward: every element of the diagonal gets the gradient, the others 0.
+
+    Shapes: a matrix ``(n, m)`` to ``()``.
+
+    Raises
+    ------
+    RuntimeError
+        If ``x`` is no matrix.
+
+    Examples
+    --------
+    >>> value, pullback = rules.trace(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> value
+    np.float64(5.0)
+    >>> pullback(np.array(5.0), (True,))
+    (array([[5., 0.],
+           [0., 5.]]),)
     """
     if x.ndim != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {x.ndim}")

@@ -45,6 +45,19 @@ def pairwise_distance(
 
     Convention: ``eps`` is added to every *difference*, inside the norm, as in torch: it keeps the slope of equal
     vectors defined, and makes the distance of ``x1`` from ``x2`` another than that of ``x2`` from ``x1``.
+
+    Raises
+    ------
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.pairwise_distance(np.array([[3.0, 0.0]]), np.array([[0.0, 4.0]]), eps=0.0)
+    >>> value
+    array([5.])
+    >>> pullback(np.array([10.0]), (True, True))
+    (array([[ 6., -8.]]), array([[-6.,  8.]]))
     """
     common_shape(x1.shape, x2.shape)
     difference = np.asarray(x1 - x2)
@@ -80,6 +93,14 @@ def cosine_similarity(x1: Any, x2: Any, *, dim: int = 1, eps: float = 1e-8) -> t
     ------
     RuntimeError
         If ``eps`` is negative, or the vectors hold integers.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cosine_similarity(np.array([[3.0, 4.0]]), np.array([[2.0, 0.0]]))
+    >>> value
+    array([0.6])
+    >>> pullback(np.array([25.0]), (True, True))
+    (array([[ 3.2, -2.4]]), array([[ 0., 10.]]))
     """
     if eps < 0:
         raise RuntimeError(f"eps must be non-negative, got: {eps}")
@@ -132,6 +153,16 @@ def cdist(
     ------
     RuntimeError
         If the shapes do not fit, ``p`` is negative, or the vectors hold integers.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cdist(np.array([[0.0, 0.0], [3.0, 0.0]]), np.array([[0.0, 4.0]]))
+    >>> value
+    array([[4.],
+           [5.]])
+    >>> pullback(np.array([[1.0], [10.0]]), (True, True))
+    (array([[ 0., -1.],
+           [ 6., -8.]]), array([[-6.,  9.]]))
     """
     if x1.ndim < 2 or x2.ndim < 2:
         which, ndim = ("X1", x1.ndim) if x1.ndim < 2 else ("X2", x2.ndim)
@@ -195,6 +226,16 @@ def pdist(x: Any, *, p: float = 2.0) -> tuple[Array, Pullback]:
     ------
     RuntimeError
         If ``x`` is no matrix of floating numbers, or ``p`` is negative.
+
+    Examples
+    --------
+    >>> value, pullback = rules.pdist(np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 1.0]]))
+    >>> value
+    array([5.    , 1.    , 4.2426])
+    >>> pullback(np.array([5.0, 0.0, 0.0]), (True,))
+    (array([[-3., -4.],
+           [ 3.,  4.],
+           [ 0.,  0.]]),)
     """
     if x.ndim != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {x.ndim}D")

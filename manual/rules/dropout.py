@@ -28,6 +28,19 @@ def dropout(input: Any, mask: Any, *, p: float = 0.5) -> tuple[Array, Pullback]:
     Backward: linear in ``x``; the gradient is multiplied by the same ``m / (1 - p)``.
 
     Convention: at ``p = 1`` everything is dropped and the value is 0, not 0 / 0, as in torch.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> value, pullback = rules.dropout(np.array([1.0, 2.0, 3.0, 4.0]), np.array([True, False, True, False]))
+    >>> value
+    array([2., 0., 6., 0.])
+    >>> pullback(np.array([3.0, 5.0, 7.0, 9.0]), (True, False))
+    (array([ 6.,  0., 14.,  0.]), None)
     """
     check_probability(p)
     scale = mask.astype(input.dtype)
@@ -59,6 +72,19 @@ def alpha_dropout(input: Any, mask: Any, *, p: float = 0.5) -> tuple[Array, Pull
     Backward: linear in ``x``; the gradient is multiplied by ``a m``.
 
     Convention: at ``p = 1`` the value is 0 everywhere, as in torch, not the infinite ``a`` times 0.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> value, pullback = rules.alpha_dropout(np.array([1.0, 2.0]), np.array([True, False]))
+    >>> value
+    array([ 1.6656, -0.7792])
+    >>> pullback(np.array([3.0, 5.0]), (True, False))
+    (array([2.6592, 0.    ]), None)
     """
     check_probability(p)
     scale = mask.astype(input.dtype)

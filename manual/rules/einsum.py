@@ -46,6 +46,15 @@ def einsum(*operands: Any, equation: str) -> tuple[Array, Pullback]:
     ------
     RuntimeError
         If the equation is malformed or does not fit the operands.
+
+    Examples
+    --------
+    >>> value, pullback = rules.einsum(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]), equation="ij,j->i")
+    >>> value
+    array([21., 43.])
+    >>> pullback(np.array([5.0, 7.0]), (True, True))
+    (array([[ 5., 50.],
+           [ 7., 70.]]), array([26., 38.]))
     """
     labels, out = _parsed(equation, [operand.ndim for operand in operands])
     return _contraction(operands, labels, out)
@@ -64,6 +73,15 @@ def tensordot(x: Any, y: Any, *, dims: Any = 2) -> tuple[Array, Pullback]:
     ------
     RuntimeError
         If axes that meet have different lengths (other than 1), or the lists do not pair.
+
+    Examples
+    --------
+    >>> value, pullback = rules.tensordot(np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 10.0]), dims=1)
+    >>> value
+    array([21., 43.])
+    >>> pullback(np.array([5.0, 7.0]), (True, True))
+    (array([[ 5., 50.],
+           [ 7., 70.]]), array([26., 38.]))
     """
     if isinstance(dims, (int, np.integer)):
         if dims < 0:
@@ -96,6 +114,16 @@ def kron(x: Any, y: Any) -> tuple[Array, Pullback]:
 
     Forward: ``z[i k + r, j l + s] = x[i, j] y[r, s]``. Backward: with the incoming gradient as ``g[i, r, j, s]``,
     ``dL/dx = Σ_(r, s) g y`` and ``dL/dy = Σ_(i, j) g x``.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.kron(np.array([1.0, 2.0]), np.array([1.0, 10.0]))
+    >>> value
+    array([ 1., 10.,  2., 20.])
+    >>> pullback(np.array([3.0, 5.0, 7.0, 9.0]), (True, True))
+    (array([53., 97.]), array([17., 23.]))
     """
     ndim = max(x.ndim, y.ndim)
     shapes = [(1,) * (ndim - array.ndim) + array.shape for array in (x, y)]

@@ -45,6 +45,16 @@ def embedding(
         If ``weight`` is no matrix.
     IndexError
         If a row is out of bounds; negative ones do not count from the end.
+
+    Examples
+    --------
+    >>> value, pullback = rules.embedding(np.array([[1.0, 2.0], [3.0, 4.0]]), indices=np.array([1, 1]))
+    >>> value
+    array([[3., 4.],
+           [3., 4.]])
+    >>> pullback(np.array([[5.0, 0.0], [7.0, 1.0]]), (True,))
+    (array([[ 0.,  0.],
+           [12.,  1.]]),)
     """
     if weight.ndim != 2:
         raise RuntimeError("'weight' must be 2-D")
@@ -95,6 +105,22 @@ def embedding_bag(
     which is another row wherever a smaller one occurs twice. A last offset below N ends the last bag, of any mode;
     torch 2.13 then still divides that bag's mean by its size up to N, and in float64 it takes the entries beyond into
     that bag.
+
+    Raises
+    ------
+    RuntimeError
+        If an index is no row.
+
+    Examples
+    --------
+    >>> table, bags = np.array([[1.0, 2.0], [3.0, 4.0]]), {"indices": np.array([0, 1, 1]), "offsets": np.array([0, 2])}
+    >>> value, pullback = rules.embedding_bag(table, **bags, mode="sum")
+    >>> value
+    array([[4., 6.],
+           [3., 4.]])
+    >>> pullback(np.array([[5.0, 0.0], [7.0, 1.0]]), (True, False))[0]
+    array([[ 5.,  0.],
+           [12.,  1.]])
     """
     _check_bags(weight, indices, offsets, include_last_offset)
     starts, ends = (

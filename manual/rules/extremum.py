@@ -21,12 +21,47 @@ def amax(x: Any, *, dim: Any = (), keepdim: bool = False) -> tuple[Array, Pullba
     Forward: ``y = max x``. Backward: the gradient goes to the element that is the maximum.
 
     Convention: ``amax`` shares it evenly among ties, as in torch (``max`` along an axis gives it to one of them).
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.amax(np.array([[1.0, 5.0], [5.0, 2.0]]), dim=1)
+    >>> value
+    array([5., 5.])
+    >>> pullback(np.array([4.0, 6.0]), (True,))
+    (array([[0., 4.],
+           [6., 0.]]),)
     """
     return _even(x, dim, keepdim, np.maximum)
 
 
 def amin(x: Any, *, dim: Any = (), keepdim: bool = False) -> tuple[Array, Pullback]:
-    """Take the smallest elements over one or more axes; see :func:`amax`."""
+    """Take the smallest elements over one or more axes; see :func:`amax`.
+
+    Shapes: ``x`` of any shape; the value lacks the axes ``dim``, or has them with length 1.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.amin(np.array([[1.0, 5.0], [1.0, 2.0]]), dim=0)
+    >>> value
+    array([1., 2.])
+    >>> pullback(np.array([4.0, 6.0]), (True,))
+    (array([[2., 0.],
+           [2., 6.]]),)
+    """
     return _even(x, dim, keepdim, np.minimum)
 
 
@@ -60,12 +95,43 @@ def max(x: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[Any, 
 
     Convention: along an axis, a tie is won by the first, and it alone gets the gradient; without an axis the gradient
     is shared evenly among ties. Both as in torch.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.max(np.array([[1.0, 5.0], [5.0, 2.0]]), dim=1)
+    >>> value
+    (array([5., 5.]), array([1, 0]))
+    >>> pullback((np.array([4.0, 6.0]), None), (True,))
+    (array([[0., 4.],
+           [6., 0.]]),)
     """
     return _first(x, dim, keepdim, np.maximum, np.argmax)
 
 
 def min(x: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[Any, Pullback]:
-    """Take the smallest element of all, or the smallest along one axis and where they are; see :func:`max`."""
+    """Take the smallest element of all, or the smallest along one axis and where they are; see :func:`max`.
+
+    Shapes: as :func:`max`.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.min(np.array([[1.0, 5.0], [5.0, 2.0]]), dim=1)
+    >>> value
+    (array([1., 2.]), array([0, 1]))
+    >>> pullback((np.array([4.0, 6.0]), None), (True,))
+    (array([[4., 0.],
+           [0., 6.]]),)
+    """
     return _first(x, dim, keepdim, np.minimum, np.argmin)
 
 
@@ -100,12 +166,41 @@ def argmax(x: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[Ar
     """Find where the largest element of all is (counted in rows), or the largest along one axis.
 
     Forward: int64 indices; a tie is won by the first. Backward: none, an index has no gradient.
+
+    Shapes: ``x`` of any shape; the value lacks the axis ``dim``, or has it with length 1, and is ``()`` without
+    ``dim``.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.argmax(np.array([[1.0, 5.0], [5.0, 2.0]]), dim=1)
+    >>> value
+    array([1, 0])
     """
     return _place(x, dim, keepdim, np.argmax)
 
 
 def argmin(x: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[Array, Pullback]:
-    """Find where the smallest element is; see :func:`argmax`."""
+    """Find where the smallest element is; see :func:`argmax`.
+
+    Shapes: ``x`` of any shape; the value lacks the axis ``dim``, or has it with length 1, and is ``()`` without
+    ``dim``.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.argmin(np.array([[1.0, 5.0], [5.0, 2.0]]), dim=1)
+    >>> value
+    array([0, 1])
+    """
     return _place(x, dim, keepdim, np.argmin)
 
 

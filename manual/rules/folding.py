@@ -129,6 +129,20 @@ def unfold(
 
     Backward: an element acts through every window that it lies in, so the gradients of its copies add up:
     :func:`fold` of the incoming gradient.
+
+    Raises
+    ------
+    RuntimeError
+        If the input has other axes, or there is no room for a window.
+
+    Examples
+    --------
+    >>> value, pullback = rules.unfold(np.array([[[1.0, 2.0, 3.0]]]), kernel_size=(1, 2))
+    >>> value
+    array([[1., 2.],
+           [2., 3.]])
+    >>> pullback(np.array([[1.0, 2.0], [10.0, 20.0]]), (True,))
+    (array([[[ 1., 12., 20.]]]),)
     """
     if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
         raise RuntimeError(
@@ -165,6 +179,20 @@ def fold(
 
     Backward: every element of a column goes to one place, whose gradient it gets: :func:`unfold` of the incoming
     gradient.
+
+    Raises
+    ------
+    RuntimeError
+        If the rows are no multiple of the kernel's size, or there is another number of windows.
+
+    Examples
+    --------
+    >>> value, pullback = rules.fold(np.array([[1.0, 2.0], [10.0, 20.0]]), output_size=(1, 3), kernel_size=(1, 2))
+    >>> value
+    array([[[ 1., 12., 20.]]])
+    >>> pullback(np.array([[[3.0, 5.0, 7.0]]]), (True,))
+    (array([[3., 5.],
+           [5., 7.]]),)
     """
     if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
         raise RuntimeError(
@@ -239,6 +267,20 @@ def pixel_shuffle(input: Any, *, upscale_factor: int) -> tuple[Array, Pullback]:
 
     Source: Shi et al. (2016), Real-Time Single Image and Video Super-Resolution Using an Efficient Sub-Pixel
     Convolutional Neural Network, section 2.2.
+
+    Raises
+    ------
+    RuntimeError
+        If the input has fewer than three axes, or its channels are no multiple of the square of the factor.
+
+    Examples
+    --------
+    >>> value, pullback = rules.pixel_shuffle(np.array([[[1.0]], [[2.0]], [[3.0]], [[4.0]]]), upscale_factor=2)
+    >>> value
+    array([[[1., 2.],
+            [3., 4.]]])
+    >>> pullback(np.array([[[5.0, 6.0], [7.0, 8.0]]]), (True,))[0].ravel()
+    array([5., 6., 7., 8.])
     """
     r = int(upscale_factor)
     _check_image(input, "pixel_shuffle")
@@ -263,6 +305,20 @@ def pixel_unshuffle(input: Any, *, downscale_factor: int) -> tuple[Array, Pullba
 
     Forward: ``y[(c, a, b), i, j] = x[c, r i + a, r j + b]``. Backward: a permutation of the elements, which
     :func:`pixel_shuffle` undoes.
+
+    Raises
+    ------
+    RuntimeError
+        If the input has fewer than three axes, or a length is no multiple of the factor.
+
+    Examples
+    --------
+    >>> value, pullback = rules.pixel_unshuffle(np.array([[[1.0, 2.0], [3.0, 4.0]]]), downscale_factor=2)
+    >>> value.ravel()
+    array([1., 2., 3., 4.])
+    >>> pullback(np.array([[[5.0]], [[6.0]], [[7.0]], [[8.0]]]), (True,))
+    (array([[[5., 6.],
+            [7., 8.]]]),)
     """
     r = int(downscale_factor)
     _check_image(input, "pixel_unshuffle")
@@ -314,6 +370,19 @@ def channel_shuffle(input: Any, *, groups: int) -> tuple[Array, Pullback]:
 
     Source: Zhang et al. (2018), ShuffleNet: An Extremely Efficient Convolutional Neural Network for Mobile Devices,
     section 3.1.
+
+    Raises
+    ------
+    RuntimeError
+        If the input has fewer than three axes, or its channels are no multiple of ``groups``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.channel_shuffle(np.array([[[1.0], [2.0], [3.0], [4.0]]]), groups=2)
+    >>> value.ravel()
+    array([1., 3., 2., 4.])
+    >>> pullback(np.array([[[5.0], [6.0], [7.0], [8.0]]]), (True,))[0].ravel()
+    array([5., 7., 6., 8.])
     """
     groups = int(groups)
     if input.ndim < 3:

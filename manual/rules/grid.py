@@ -52,6 +52,17 @@ def affine_grid(theta: Any, *, size: Any, align_corners: bool = False) -> tuple[
     ------
     ValueError, RuntimeError, NotImplementedError
         If ``theta`` and ``size`` do not fit each other, as torch distinguishes them.
+
+    Examples
+    --------
+    >>> mirror = np.array([[[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]])
+    >>> value, pullback = rules.affine_grid(mirror, size=(1, 1, 1, 2))
+    >>> value[0]
+    array([[[ 0.5,  0. ],
+            [-0.5,  0. ]]])
+    >>> pullback(np.array([[[[1.0, 0.0], [4.0, 0.0]]]]), (True,))[0]
+    array([[[1.5, 0. , 5. ],
+            [0. , 0. , 0. ]]])
     """
     size = tuple(int(length) for length in size)
     _check_affine(theta, size, align_corners)
@@ -138,6 +149,15 @@ def grid_sample(
     ------
     ValueError, RuntimeError, NotImplementedError
         If shapes and options do not fit, as torch distinguishes them.
+
+    Examples
+    --------
+    >>> image, grid = np.array([[[[1.0, 5.0]]]]), np.array([[[[0.0, 0.0], [-0.5, 0.0]]]])
+    >>> value, pullback = rules.grid_sample(image, grid)
+    >>> value
+    array([[[[3., 1.]]]])
+    >>> pullback(np.array([[[[4.0, 10.0]]]]), (True, True))[0]
+    array([[[[12.,  2.]]]])
     """
     _check(x, grid, mode, padding_mode)
     kept, lengths, outputs = x.dtype, x.shape[2:], grid.shape[1:-1]

@@ -16,6 +16,16 @@ def alias(x: Any) -> tuple[Array, Pullback]:
 
     Forward: ``y = x``, sharing memory. Backward: the incoming gradient itself. What a recorder hangs on the node sees
     this use of ``x`` only, apart from its other uses.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.alias(np.array([1.0, 2.0]))
+    >>> value
+    array([1., 2.])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([3., 5.]),)
     """
 
     def alias_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -28,6 +38,16 @@ def clone(x: Any) -> tuple[Array, Pullback]:
     """Copy an array of any shape.
 
     Forward: ``y = x`` in memory of its own. Backward: the incoming gradient itself.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.clone(np.array([1.0, 2.0]))
+    >>> value
+    array([1., 2.])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([3., 5.]),)
     """
 
     def clone_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -41,6 +61,16 @@ def to(x: Any, *, dtype: Any) -> tuple[Array, Pullback]:
 
     Forward: ``y = x``, rounded to ``dtype``; the same array where it has that dtype already. Backward: the incoming
     gradient, cast back. Rounding has no useful derivative and is treated as the identity, as in torch.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.to(np.array([1.0, 2.0]), dtype=np.float32)
+    >>> value
+    array([1., 2.], dtype=float32)
+    >>> pullback(np.array([3.0, 5.0], np.float32), (True,))
+    (array([3., 5.]),)
     """
     source = x.dtype
 

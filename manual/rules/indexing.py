@@ -35,6 +35,19 @@ def getitem(x: Any, *, index: Any) -> tuple[Array, Pullback]:
 
     Backward: an element of ``x`` that was picked gets the gradient of its place in ``y``, the sum of them where it
     was picked several times, and 0 where it was not picked.
+
+    Raises
+    ------
+    IndexError
+        If the index does not fit.
+
+    Examples
+    --------
+    >>> value, pullback = rules.getitem(np.array([1.0, 2.0, 3.0]), index=np.array([2, 0, 2]))
+    >>> value
+    array([3., 1., 3.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True,))
+    (array([ 7.,  0., 14.]),)
     """
     shape = x.shape
 
@@ -90,6 +103,21 @@ def index_select(x: Any, *, dim: int, index: Any) -> tuple[Array, Pullback]:
 
     Forward: ``y[.., i, ..] = x[.., index[i], ..]``. Backward: slice ``index[i]`` gets the gradient of slice ``i``;
     slices picked several times get the sum.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis or element.
+
+    Examples
+    --------
+    >>> value, pullback = rules.index_select(np.array([[1.0, 2.0], [3.0, 4.0]]), dim=1, index=np.array([1, 1]))
+    >>> value
+    array([[2., 2.],
+           [4., 4.]])
+    >>> pullback(np.array([[5.0, 7.0], [1.0, 10.0]]), (True,))
+    (array([[ 0., 12.],
+           [ 0., 11.]]),)
     """
     shape = x.shape
     if np.ndim(index) > 1:
@@ -115,6 +143,23 @@ def gather(x: Any, *, dim: int, index: Any) -> tuple[Array, Pullback]:
     Shapes: ``index`` has as many axes as ``x`` and is no longer in any but ``dim``; the value has its shape.
 
     Forward: ``y[i, j, k] = x[i, index[i, j, k], k]`` for ``dim = 1``. Backward: that element gets the gradient.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If the index has other axes or is out of range.
+
+    Examples
+    --------
+    >>> value, pullback = rules.gather(np.array([[1.0, 2.0], [3.0, 4.0]]), dim=1, index=np.array([[1], [0]]))
+    >>> value
+    array([[2.],
+           [3.]])
+    >>> pullback(np.array([[5.0], [7.0]]), (True,))
+    (array([[0., 5.],
+           [7., 0.]]),)
     """
     if index.ndim != x.ndim and (index.ndim > 1 or x.ndim > 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as input tensor")
@@ -132,6 +177,25 @@ def take_along_dim(x: Any, *, indices: Any, dim: int | None = None) -> tuple[Arr
 
     Forward: as :func:`gather`, so that ``take_along_dim(x, argmax(x, dim, keepdim=True), dim)`` is the maximum.
     Backward: the picked element gets the gradient.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If the index has other axes or is out of range.
+
+    Examples
+    --------
+    >>> value, pullback = rules.take_along_dim(
+    ...     np.array([[1.0, 2.0], [3.0, 4.0]]), dim=1, indices=np.array([[1], [0]])
+    ... )
+    >>> value
+    array([[2.],
+           [3.]])
+    >>> pullback(np.array([[5.0], [7.0]]), (True,))
+    (array([[0., 5.],
+           [7., 0.]]),)
     """
     if dim is None:
         return _pick(x, indices.reshape(-1), 0, (x.size,))
@@ -194,6 +258,21 @@ def masked_fill(x: Any, value: Any, *, mask: Any) -> tuple[Array, Pullback]:
 
     Forward: ``y = value where mask else x``, in the dtype of ``x``. Backward: ``x`` gets the incoming gradient where
     it was kept, ``value`` gets the sum of the rest.
+
+    Raises
+    ------
+    RuntimeError
+        If ``value`` is no scalar.
+    ValueError
+        If the mask does not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.masked_fill(np.array([1.0, 2.0]), np.array(9.0), mask=np.array([True, False]))
+    >>> value
+    array([9., 2.])
+    >>> pullback(np.array([5.0, 7.0]), (True, True))
+    (array([0., 7.]), array(5.))
     """
     if np.ndim(value):
         raise RuntimeError(
@@ -216,6 +295,19 @@ def masked_select(x: Any, *, mask: Any) -> tuple[Array, Pullback]:
     Shapes: ``x`` and the boolean ``mask`` are broadcast against each other.
 
     Forward: ``y = x[mask]``. Backward: kept elements get their gradient, the others 0.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.masked_select(np.array([1.0, 2.0, 3.0]), mask=np.array([True, False, True]))
+    >>> value
+    array([1., 3.])
+    >>> pullback(np.array([5.0, 7.0]), (True,))
+    (array([5., 0., 7.]),)
     """
     shape = x.shape
     full = np.broadcast_shapes(shape, mask.shape)
@@ -235,6 +327,21 @@ def tril(x: Any, *, diagonal: int = 0) -> tuple[Array, Pullback]:
     Shapes: ``x (..., n, m)`` and the value alike; diagonal 1 is the one above the main diagonal.
 
     Forward: ``y[i, j] = x[i, j] if j - i <= diagonal else 0``. Backward: the same is done to the incoming gradient.
+
+    Raises
+    ------
+    RuntimeError
+        If ``x`` has fewer than two axes.
+
+    Examples
+    --------
+    >>> value, pullback = rules.tril(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> value
+    array([[1., 0.],
+           [3., 4.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True,))
+    (array([[5., 0.],
+           [7., 8.]]),)
     """
     _check_matrix(x, "tril")
 
@@ -245,7 +352,25 @@ def tril(x: Any, *, diagonal: int = 0) -> tuple[Array, Pullback]:
 
 
 def triu(x: Any, *, diagonal: int = 0) -> tuple[Array, Pullback]:
-    """Keep what lies on and above a diagonal of matrices, and put 0 elsewhere; see :func:`tril`."""
+    """Keep what lies on and above a diagonal of matrices, and put 0 elsewhere; see :func:`tril`.
+
+    Shapes: ``x`` and the value alike, with at least two axes.
+
+    Raises
+    ------
+    RuntimeError
+        If ``x`` has fewer than two axes.
+
+    Examples
+    --------
+    >>> value, pullback = rules.triu(np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> value
+    array([[1., 2.],
+           [0., 4.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True,))
+    (array([[5., 6.],
+           [0., 8.]]),)
+    """
     _check_matrix(x, "triu")
 
     def triu_pullback(incoming: Array, needs: Needs) -> Gradients:

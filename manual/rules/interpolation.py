@@ -73,6 +73,14 @@ def interpolate(
     ------
     ValueError, TypeError, RuntimeError, NotImplementedError
         If sizes, mode and options do not fit each other, as torch distinguishes them.
+
+    Examples
+    --------
+    >>> value, pullback = rules.interpolate(np.array([[[0.0, 4.0]]]), scale_factor=2, mode="linear")
+    >>> value
+    array([[[0., 1., 3., 4.]]])
+    >>> pullback(np.array([[[4.0, 8.0, 0.0, 0.0]]]), (True,))
+    (array([[[10.,  2.]]]),)
     """
     lengths = x.shape[2:]
     sizes, scales = _sizes(x, size, scale_factor, mode, align_corners, recompute_scale_factor, antialias)

@@ -19,6 +19,21 @@ def cat(*tensors: Any, dim: int = 0) -> tuple[Array, Pullback]:
     Shapes: alike but for axis ``dim``, whose lengths add up. An empty vector ``(0,)`` fits everywhere, as in torch.
 
     Forward: the arrays one behind the other. Backward: each gets its own stretch of the incoming gradient.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If the other axes do not match.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cat(np.array([1.0, 2.0]), np.array([3.0]))
+    >>> value
+    array([1., 2., 3.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True, True))
+    (array([5., 7.]), array([9.]))
     """
     parts = [part for part in tensors if part.shape != (0,)] or list(tensors[:1])
     axis = _position(dim, parts[0].ndim)
@@ -50,6 +65,22 @@ def stack(*tensors: Any, dim: int = 0) -> tuple[Array, Pullback]:
     Shapes: ``n`` arrays of one shape; the value has a new axis ``dim`` of length ``n``.
 
     Forward: ``y[.., i, ..] = x_i``. Backward: array ``i`` gets the slice ``i`` of the incoming gradient.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If the shapes differ.
+
+    Examples
+    --------
+    >>> value, pullback = rules.stack(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    >>> value
+    array([[1., 2.],
+           [3., 4.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True, True))
+    (array([5., 6.]), array([7., 8.]))
     """
     axis = _position(dim, tensors[0].ndim + 1)
 
@@ -70,6 +101,21 @@ def split(x: Any, *, split_size_or_sections: Any, dim: int = 0) -> tuple[tuple[A
     Shapes: pieces of length ``split_size`` along ``dim`` (the last may be shorter), or of the lengths in a list.
 
     Forward: views of the pieces. Backward: the pieces' gradients, joined.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If a size is negative, or the sizes do not add up to the length.
+
+    Examples
+    --------
+    >>> value, pullback = rules.split(np.array([1.0, 2.0, 3.0]), split_size_or_sections=[1, 2])
+    >>> value
+    (array([1.]), array([2., 3.]))
+    >>> pullback((np.array([5.0]), np.array([7.0, 9.0])), (True,))
+    (array([5., 7., 9.]),)
     """
     axis = _position(dim, x.ndim)
     length = x.shape[axis]
@@ -109,6 +155,24 @@ def chunk(x: Any, *, chunks: int, dim: int = 0) -> tuple[tuple[Array, ...], Pull
 
     Convention: the length is rounded up, as in torch, so there may be fewer pieces than asked for: 6 in 4 chunks
     gives 3 pieces of 2.
+
+    Shapes: ``x`` of any shape; the values have ``⌈n / chunks⌉`` of its ``n`` elements along ``dim``, the last what is
+    left.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If ``chunks`` is not positive.
+
+    Examples
+    --------
+    >>> value, pullback = rules.chunk(np.array([1.0, 2.0, 3.0]), chunks=2)
+    >>> value
+    (array([1., 2.]), array([3.]))
+    >>> pullback((np.array([5.0, 7.0]), np.array([9.0])), (True,))
+    (array([5., 7., 9.]),)
     """
     if chunks < 1:
         raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
@@ -123,6 +187,22 @@ def unbind(x: Any, *, dim: int = 0) -> tuple[tuple[Array, ...], Pullback]:
     """Take an array apart along an axis: one output, without that axis, for each index.
 
     Forward: ``y_i = x[.., i, ..]``, views. Backward: the outputs' gradients, stacked.
+
+    Shapes: ``x`` of any shape; as many values as ``dim`` has elements, without that axis.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.unbind(np.array([[1.0, 2.0], [3.0, 4.0]]), dim=1)
+    >>> value
+    (array([1., 3.]), array([2., 4.]))
+    >>> pullback((np.array([5.0, 7.0]), np.array([1.0, 10.0])), (True,))
+    (array([[ 5.,  1.],
+           [ 7., 10.]]),)
     """
     axis = _position(dim, x.ndim)
     shape, dtype = x.shape, x.dtype
@@ -137,6 +217,25 @@ def flip(x: Any, *, dims: Any) -> tuple[Array, Pullback]:
     """Reverse the order along axes.
 
     Forward: ``y[i] = x[n - 1 - i]``. Backward: a reversal undoes itself.
+
+    Shapes: ``x`` and the value alike, of any shape.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.flip(np.array([[1.0, 2.0], [3.0, 4.0]]), dims=(1,))
+    >>> value
+    array([[2., 1.],
+           [4., 3.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True,))
+    (array([[6., 5.],
+           [8., 7.]]),)
     """
     axes = () if dims == () else reduce_axes(dims, x.ndim)
 
@@ -151,6 +250,21 @@ def roll(x: Any, *, shifts: Any, dims: Any = None) -> tuple[Array, Pullback]:
 
     Forward: ``y[(i + shift) mod n] = x[i]``; without ``dims`` the array is rolled as if it were flat.
     Backward: a roll by ``-shift``.
+
+    Shapes: ``x`` and the value alike, of any shape.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> value, pullback = rules.roll(np.array([1.0, 2.0, 3.0]), shifts=1, dims=0)
+    >>> value
+    array([3., 1., 2.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True,))
+    (array([7., 9., 5.]),)
     """
     axes = None if dims is None or dims == () else dims
     back = -shifts if isinstance(shifts, (int, np.integer)) else tuple(-shift for shift in shifts)
@@ -167,6 +281,22 @@ def repeat(x: Any, *, repeats: Any) -> tuple[Array, Pullback]:
     Shapes: ``(n, m)`` with ``repeats=(r, s)`` gives ``(r n, s m)``; more repeats than axes add axes in front.
 
     Forward: ``y[i, j] = x[i mod n, j mod m]``. Backward: the gradients of all copies add up.
+
+    Raises
+    ------
+    RuntimeError
+        If there are fewer numbers than axes.
+    ValueError
+        If one is negative.
+
+    Examples
+    --------
+    >>> value, pullback = rules.repeat(np.array([1.0, 2.0]), repeats=(2, 2))
+    >>> value
+    array([[1., 2., 1., 2.],
+           [1., 2., 1., 2.]])
+    >>> pullback(np.array([[1.0, 2.0, 3.0, 4.0], [10.0, 20.0, 30.0, 40.0]]), (True,))
+    (array([44., 66.]),)
     """
     times = (repeats,) if isinstance(repeats, (int, np.integer)) else tuple(repeats)
     if len(times) < x.ndim:

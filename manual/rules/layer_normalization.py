@@ -36,6 +36,14 @@ def layer_norm(
     ------
     RuntimeError
         If a shape does not fit.
+
+    Examples
+    --------
+    >>> value, pullback = rules.layer_norm(np.array([[0.0, 1.0, 5.0]]), normalized_shape=(3,))
+    >>> value
+    array([[-0.9258, -0.4629,  1.3887]])
+    >>> pullback(np.array([[3.0, 0.0, 0.0]]), (True, False, False))[0]
+    array([[ 0.529 , -0.6613,  0.1323]])
     """
     count = _normalized_size(input, normalized_shape, weight, bias)
     rows = input.reshape(-1, count)
@@ -71,6 +79,14 @@ def rms_norm(
     ------
     RuntimeError
         If a shape does not fit.
+
+    Examples
+    --------
+    >>> value, pullback = rules.rms_norm(np.array([[1.0, 7.0]]), normalized_shape=(2,))
+    >>> value
+    array([[0.2, 1.4]])
+    >>> pullback(np.array([[25.0, 0.0]]), (True, False))[0]
+    array([[ 4.9, -0.7]])
     """
     count = _normalized_size(input, normalized_shape, weight, None)
     rows = input.reshape(-1, count)

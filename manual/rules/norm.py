@@ -26,6 +26,21 @@ def norm(x: Any, *, p: float | str = 2, dim: Any = None, keepdim: bool = False) 
 
     Convention: where the norm is 0, so is the gradient (a subgradient), as in torch; where ``p < 1`` and an element
     is 0, its slope would be infinite and is taken as 0; the infinite norms share evenly among ties.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.norm(np.array([3.0, -4.0]))
+    >>> value
+    np.float64(5.0)
+    >>> pullback(np.array(10.0), (True,))
+    (array([ 6., -8.]),)
     """
     order = 2.0 if p == "fro" else float(p)
     shape = x.shape
@@ -77,6 +92,19 @@ def normalize(x: Any, *, p: float = 2.0, dim: Any = 1, eps: float = 1e-12) -> tu
     vector, whose length cannot change.
 
     Convention: below ``eps`` the divisor is a constant, and the gradient ``g / eps``; at ``eps`` exactly the norm.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.normalize(np.array([[3.0, 4.0]]))
+    >>> value
+    array([[0.6, 0.8]])
+    >>> pullback(np.array([[25.0, 0.0]]), (True,))
+    (array([[ 3.2, -2.4]]),)
     """
     axes = reduce_axes(dim, x.ndim)
     length, norm_pullback = norm(x, p=p, dim=dim, keepdim=True)

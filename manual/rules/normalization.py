@@ -90,6 +90,18 @@ def batch_norm(
         If a channel has a single element in training, or only one of the running statistics is given.
     RuntimeError
         If there are no running statistics in evaluation, or a vector does not fit the channels.
+
+    Examples
+    --------
+    >>> value, pullback = rules.batch_norm(np.array([[0.0], [1.0], [5.0]]))
+    >>> value
+    array([[-0.9258],
+           [-0.4629],
+           [ 1.3887]])
+    >>> pullback(np.array([[3.0], [0.0], [0.0]]), (True, False, False))[0]
+    array([[ 0.529 ],
+           [-0.6613],
+           [ 0.1323]])
     """
     _check_channels(input, weight, bias, running_mean, running_var)
     if not training:
@@ -155,6 +167,14 @@ def instance_norm(
         If there is a single element in space where its statistics are asked for.
     RuntimeError
         If there are no running statistics where they are needed, or a vector does not fit the channels.
+
+    Examples
+    --------
+    >>> value, pullback = rules.instance_norm(np.array([[[0.0, 1.0, 5.0]]]))
+    >>> value
+    array([[[-0.9258, -0.4629,  1.3887]]])
+    >>> pullback(np.array([[[3.0, 0.0, 0.0]]]), (True, False, False))[0]
+    array([[[ 0.529 , -0.6613,  0.1323]]])
     """
     _check_channels(input, weight, bias, running_mean, running_var)
     if not use_input_stats:
@@ -200,6 +220,16 @@ def group_norm(
         If the channels do not fall into groups, or a vector does not fit them.
     ValueError
         If a lone sample's groups have a single element.
+
+    Examples
+    --------
+    >>> value, pullback = rules.group_norm(
+    ...     np.array([[0.0, 2.0, 10.0, 30.0]]), np.array([1.0, 2.0, 3.0, 4.0]), num_groups=2
+    ... )
+    >>> value
+    array([[-1.,  2., -3.,  4.]])
+    >>> pullback(np.array([[3.0, 5.0, 7.0, 9.0]]), (False, True, False))[1]
+    array([-3.,  5., -7.,  9.])
     """
     if input.ndim < 2:
         raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.ndim}")

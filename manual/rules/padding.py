@@ -40,6 +40,14 @@ def pad(x: Any, *, pad: tuple[int, ...], mode: str = "constant", value: float | 
         If the padding does not fit the axis.
     NotImplementedError
         For a mode or a number of axes that is not supported.
+
+    Examples
+    --------
+    >>> value, pullback = rules.pad(np.array([1.0, 2.0, 3.0]), pad=(1, 2), value=9.0)
+    >>> value
+    array([9., 1., 2., 3., 9., 9.])
+    >>> pullback(np.array([1.0, 2.0, 3.0, 4.0, 5.0, 6.0]), (True,))
+    (array([2., 3., 4.]),)
     """
     pairs = _pairs(x, tuple(pad), mode, value)
     shape = tuple(length + before + after for length, (before, after) in zip(x.shape, pairs, strict=True))

@@ -55,6 +55,14 @@ def max_pool(
         If the shape or the lengths do not fit.
     NotImplementedError
         For booleans, and in one dimension for integers.
+
+    Examples
+    --------
+    >>> value, pullback = rules.max_pool(np.array([[1.0, 3.0, 2.0, 0.0]]), kernel_size=(2,))
+    >>> value
+    array([[3., 2.]])
+    >>> pullback(np.array([[5.0, 7.0]]), (True,))
+    (array([[0., 5., 7., 0.]]),)
     """
     dimensions = len(kernel_size)
     name = f"max_pool{dimensions}d"
@@ -94,6 +102,14 @@ def avg_pool(
         If the shape or the lengths do not fit.
     NotImplementedError
         For integers other than int64.
+
+    Examples
+    --------
+    >>> value, pullback = rules.avg_pool(np.array([[1.0, 3.0, 2.0, 0.0]]), kernel_size=(2,))
+    >>> value
+    array([[2., 1.]])
+    >>> pullback(np.array([[4.0, 8.0]]), (True,))
+    (array([[2., 2., 4., 4.]]),)
     """
     name = f"avg_pool{len(kernel_size)}d"
     if x.dtype.kind != "f" and x.dtype != np.int64:
@@ -137,6 +153,14 @@ def lp_pool(
         If the shape or the lengths do not fit.
     NotImplementedError
         For integers.
+
+    Examples
+    --------
+    >>> value, pullback = rules.lp_pool(np.array([[3.0, 4.0, 0.0, 0.0]]), norm_type=2, kernel_size=(2,))
+    >>> value
+    array([[5., 0.]])
+    >>> pullback(np.array([[5.0, 0.0]]), (True,))
+    (array([[3., 4., 0., 0.]]),)
     """
     name = f"lp_pool{len(kernel_size)}d"
     if x.dtype.kind != "f":

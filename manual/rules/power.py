@@ -25,6 +25,19 @@ def pow(x: Any, exponent: Any) -> tuple[Array, Pullback]:
     Convention: the gradient of the base is 0 where ``p = 0`` (also at ``x = 0``, where the formula would read 0 / 0),
     and that of the exponent is 0 where ``x = 0`` and ``p >= 0`` (the limit of ``x ** p log x``; at ``p = 0`` there is
     none, and torch takes 0 too). A negative base has a NaN for its exponent's gradient.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.pow(np.array([2.0, 3.0]), np.array(2.0))
+    >>> value
+    array([4., 9.])
+    >>> pullback(np.array([1.0, 5.0]), (True, True))
+    (array([ 4., 30.]), array(52.2101))
     """
     value = _power(x, exponent) if isinstance(exponent, (int, float)) else x**exponent
 
@@ -95,6 +108,16 @@ def square(x: Any) -> tuple[Array, Pullback]:
     """Square every element of an array of any shape.
 
     Forward: ``y = x²``. Backward: ``dy = 2 x dx``.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.square(np.array([2.0, 3.0]))
+    >>> value
+    array([4., 9.])
+    >>> pullback(np.array([1.0, 5.0]), (True,))
+    (array([ 4., 30.]),)
     """
 
     def square_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -112,6 +135,16 @@ def sqrt(x: Any) -> tuple[Array, Pullback]:
     Forward: ``y = √x``. Backward: ``2 y dy = dx``, so ``dy = dx / (2 y)``.
 
     Convention: the slope at 0 is infinite, and so is the gradient, as in torch. NaN below 0.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.sqrt(np.array([4.0, 9.0]))
+    >>> value
+    array([2., 3.])
+    >>> pullback(np.array([1.0, 6.0]), (True,))
+    (array([0.25, 1.  ]),)
     """
     y = np.sqrt(x)
 
@@ -126,6 +159,16 @@ def rsqrt(x: Any) -> tuple[Array, Pullback]:
     """Take the reciprocal square root of every element of an array of any shape.
 
     Forward: ``y = 1 / √x``. Backward: ``dy = -x ** (-3 / 2) dx / 2 = -y³ dx / 2``.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.rsqrt(np.array([4.0, 1.0]))
+    >>> value
+    array([0.5, 1. ])
+    >>> pullback(np.array([16.0, 6.0]), (True,))
+    (array([-1., -3.]),)
     """
     root = np.sqrt(x)
     y = np.reciprocal(root)

@@ -37,6 +37,16 @@ def relu(x: Any) -> tuple[Array, Pullback]:
     so ``x`` need not be saved.
 
     Convention: slope 0 at the kink ``x = 0``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.relu(np.array([-1.0, 2.0]))
+    >>> value
+    array([0., 2.])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([0., 5.]),)
     """
     y = np.maximum(x, 0)
 
@@ -53,6 +63,16 @@ def relu6(x: Any) -> tuple[Array, Pullback]:
     Forward: ``y = min(max(x, 0), 6)``. Backward: slope 1 inside, 0 outside.
 
     Convention: slope 0 at both kinks, 0 and 6 (``clamp``, the same function, has 1 there).
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.relu6(np.array([-1.0, 2.0, 9.0]))
+    >>> value
+    array([0., 2., 6.])
+    >>> pullback(np.array([3.0, 5.0, 7.0]), (True,))
+    (array([0., 5., 0.]),)
     """
     return hardtanh(x, min_val=0, max_val=6)
 
@@ -64,6 +84,16 @@ def hardtanh(x: Any, *, min_val: float = -1.0, max_val: float = 1.0) -> tuple[Ar
     Forward: ``y = min(max(x, min_val), max_val)``. Backward: slope 1 inside, 0 outside.
 
     Convention: slope 0 at both kinks (``clamp``, the same function, has 1 there).
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.hardtanh(np.array([-3.0, 0.5, 2.5]), min_val=-1.0, max_val=2.0)
+    >>> value
+    array([-1. ,  0.5,  2. ])
+    >>> pullback(np.array([3.0, 5.0, 7.0]), (True,))
+    (array([0., 5., 0.]),)
     """
     y = np.maximum(x, min_val)
     y = np.minimum(y, max_val)
@@ -81,6 +111,16 @@ def leaky_relu(x: Any, *, negative_slope: float = 0.01) -> tuple[Array, Pullback
     Forward: ``y = x if x > 0 else negative_slope x``. Backward: those slopes.
 
     Convention: ``negative_slope`` at the kink ``x = 0``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.leaky_relu(np.array([-1.0, 2.0]), negative_slope=0.1)
+    >>> value
+    array([-0.1,  2. ])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([0.3, 5. ]),)
     """
     scaled = x * negative_slope
     y = np.maximum(x, scaled) if 0 <= negative_slope <= 1 else blend(x > 0, x, scaled)
@@ -104,6 +144,21 @@ def prelu(input: Any, weight: Any) -> tuple[Array, Pullback]:
     everything that it multiplied.
 
     Convention: at the kink ``x = 0`` the slope is ``w``.
+
+    Raises
+    ------
+    RuntimeError
+        If there are several weights, and axis 1 has another length.
+
+    Examples
+    --------
+    >>> value, pullback = rules.prelu(np.array([[-1.0, 2.0], [-3.0, -4.0]]), np.array([0.5, 0.25]))
+    >>> value
+    array([[-0.5,  2. ],
+           [-1.5, -1. ]])
+    >>> pullback(np.array([[3.0, 5.0], [1.0, 2.0]]), (True, True))
+    (array([[1.5, 5. ],
+           [0.5, 0.5]]), array([-6., -8.]))
     """
     if weight.ndim > 1:
         raise RuntimeError(f"prelu: Expected `weight` to be a scalar or 1D tensor, but got: ndim = {weight.ndim}")
@@ -137,6 +192,16 @@ def rrelu(input: Any, noise: Any) -> tuple[Array, Pullback]:
     Backward: slope 1 where ``x > 0``, else ``r``.
 
     Convention: ``r`` at the kink ``x = 0``. Where ``x > 0``, ``noise`` does not count (torch's holds a 1 there).
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.rrelu(np.array([-1.0, 2.0]), np.array([0.25, 0.3]))
+    >>> value
+    array([-0.25,  2.  ])
+    >>> pullback(np.array([4.0, 5.0]), (True, False))
+    (array([1., 5.]), None)
     """
     slope = noise.astype(input.dtype, copy=False)
     slope = blend(input > 0, np.ones_like(slope), slope)
@@ -154,6 +219,16 @@ def threshold(x: Any, *, threshold: float, value: float) -> tuple[Array, Pullbac
     Forward: ``y = x if x > threshold else value``. Backward: slope 1 above, 0 elsewhere.
 
     Convention: slope 0 at the jump ``x = threshold``.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.threshold(np.array([0.5, 2.0]), threshold=1.0, value=-9.0)
+    >>> value
+    array([-9.,  2.])
+    >>> pullback(np.array([3.0, 5.0]), (True,))
+    (array([0., 5.]),)
     """
     low = x <= threshold
 
@@ -170,6 +245,16 @@ def hardshrink(x: Any, *, lambd: float = 0.5) -> tuple[Array, Pullback]:
     Forward: ``y = x if |x| > lambd else 0``. Backward: slope 1 outside ``[-lambd, lambd]``, 0 inside.
 
     Convention: slope 0 at the jumps.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.hardshrink(np.array([-3.0, 0.5, 2.0]), lambd=1.0)
+    >>> value
+    array([-3.,  0.,  2.])
+    >>> pullback(np.array([3.0, 5.0, 7.0]), (True,))
+    (array([3., 0., 7.]),)
     """
     small = (x >= -lambd) & (x <= lambd)
 
@@ -187,6 +272,21 @@ def softshrink(x: Any, *, lambd: float = 0.5) -> tuple[Array, Pullback]:
     ``[-lambd, lambd]``, 0 inside.
 
     Convention: slope 0 at the kinks ``|x| = lambd``.
+
+    Shapes: ``x`` and the value alike, of any shape.
+
+    Raises
+    ------
+    RuntimeError
+        If ``lambd`` is negative.
+
+    Examples
+    --------
+    >>> value, pullback = rules.softshrink(np.array([-3.0, 0.5, 2.0]), lambd=1.0)
+    >>> value
+    array([-2.,  0.,  1.])
+    >>> pullback(np.array([3.0, 5.0, 7.0]), (True,))
+    (array([3., 0., 7.]),)
     """
     if lambd < 0:
         raise RuntimeError(f"lambda must be greater or equal to 0, but found to be {lambd}.")
@@ -205,6 +305,16 @@ def hardsigmoid(x: Any) -> tuple[Array, Pullback]:
     Forward: ``y = min(max(x + 3, 0), 6) / 6``. Backward: slope 1/6 where ``-3 < x < 3``, 0 elsewhere.
 
     Convention: slope 0 at both kinks.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.hardsigmoid(np.array([-4.0, 0.0, 1.5]))
+    >>> value
+    array([0.  , 0.5 , 0.75])
+    >>> pullback(np.array([6.0, 12.0, 18.0]), (True,))
+    (array([0., 2., 3.]),)
     """
     y = np.minimum(np.maximum(x + 3, 0), 6)
     y /= 6
@@ -225,6 +335,16 @@ def hardswish(x: Any) -> tuple[Array, Pullback]:
     Backward: slope 0 below -3, ``x / 3 + 1 / 2`` between, 1 above 3.
 
     Convention: at -3 the slope is that of the flat piece, 0; at 3 that of the identity, 1.
+
+    Shapes: ``x`` and the value alike, of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.hardswish(np.array([-4.0, 0.0, 3.0]))
+    >>> value
+    array([-0.,  0.,  3.])
+    >>> pullback(np.array([6.0, 12.0, 2.0]), (True,))
+    (array([0., 6., 2.]),)
     """
     y = np.minimum(np.maximum(x + 3, 0), 6)
     y *= x

@@ -67,6 +67,15 @@ def rnn_layer(
     ------
     ValueError
         For another nonlinearity.
+
+    Examples
+    --------
+    >>> steps, start, weights = np.ones((3, 1, 1)), np.zeros((1, 1)), (np.array([[1.0]]), np.array([[2.0]]))
+    >>> (output, last), pullback = rules.rnn_layer(steps, start, *weights, nonlinearity="relu")
+    >>> output.ravel()
+    array([1., 3., 7.])
+    >>> pullback((None, np.array([[5.0]])), (False, False, True, False, False, False))[2]
+    array([[35.]])
     """
     if nonlinearity not in ("tanh", "relu"):
         raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
@@ -116,6 +125,23 @@ def rnn_tanh_cell(
 
     Backward: ``δa = (1 - h'²) g``, then as two linear maps: ``dL/dx = W_ihᵀ δa``, ``dL/dh = W_hhᵀ δa``,
     ``dL/dW_ih = δa xᵀ``, ``dL/dW_hh = δa hᵀ``, and ``δa`` for both biases.
+
+    Shapes: ``input (batch, input_size)``, ``hx`` and the value ``(batch, hidden_size)``, or all without the batch;
+    weights and biases as in :func:`rnn_layer`.
+
+    Raises
+    ------
+    RuntimeError
+        If a size does not fit.
+
+    Examples
+    --------
+    >>> weights = np.array([[1.0]]), np.array([[2.0]])
+    >>> value, pullback = rules.rnn_tanh_cell(np.array([[1.0]]), np.array([[-0.5]]), *weights)
+    >>> value
+    array([[0.]])
+    >>> pullback(np.array([[5.0]]), (True, True, False, False, False, False))[:2]
+    (array([[5.]]), array([[10.]]))
     """
     check_cell(input, (hx,), w_ih, w_hh)
     (_, state), through_layer = rnn_layer(input, hx, w_ih, w_hh, b_ih, b_hh, batch_sizes=(len(input),))
@@ -135,6 +161,22 @@ def rnn_relu_cell(
     Forward: ``a = W_ih x + b_ih + W_hh h + b_hh``, ``h' = max(a, 0)``.
 
     Backward: ``δa = g`` where ``h' > 0`` and else 0, then as :func:`rnn_tanh_cell`.
+
+    Shapes: as in :func:`rnn_tanh_cell`.
+
+    Raises
+    ------
+    RuntimeError
+        If a size does not fit.
+
+    Examples
+    --------
+    >>> weights = np.array([[1.0]]), np.array([[2.0]])
+    >>> value, pullback = rules.rnn_relu_cell(np.array([[1.0]]), np.array([[3.0]]), *weights)
+    >>> value
+    array([[7.]])
+    >>> pullback(np.array([[5.0]]), (True, True, False, False, False, False))[:2]
+    (array([[5.]]), array([[10.]]))
     """
     check_cell(input, (hx,), w_ih, w_hh)
     (_, state), through_layer = rnn_layer(
@@ -181,6 +223,20 @@ def gru_layer(
     Convention: the reset gate is applied after the product with ``W_hh``, as cuDNN and torch do, to ``b_n`` and so to
     its bias too; in the paper it is applied to ``h_{t-1}`` before. And ``z`` is the share of the old state, as in the
     paper; many texts swap ``z`` and ``1 - z``.
+
+    Raises
+    ------
+    RuntimeError
+        If a size does not fit.
+
+    Examples
+    --------
+    >>> weights = np.zeros((3, 1)), np.zeros((3, 1))
+    >>> (output, last), pullback = rules.gru_layer(np.ones((3, 1, 1)), np.array([[8.0]]), *weights)
+    >>> output.ravel()
+    array([4., 2., 1.])
+    >>> pullback((None, np.array([[16.0]])), (False, True, False, False, False, False))[1]
+    array([[2.]])
     """
     walk = Walk(input, batch_sizes, reverse)
     x = walk.rows(input)
@@ -239,7 +295,23 @@ def gru_layer(
 
 @contraction
 def gru_cell(input: Any, hx: Any, w_ih: Any, w_hh: Any, b_ih: Any = None, b_hh: Any = None) -> tuple[Array, Pullback]:
-    """Take one step of a gated recurrent unit: a :func:`gru_layer` of one step, where its formulas are derived."""
+    """Take one step of a gated recurrent unit: a :func:`gru_layer` of one step, where its formulas are derived.
+
+    Shapes: as in :func:`rnn_tanh_cell`, with three gates.
+
+    Raises
+    ------
+    RuntimeError
+        If a size does not fit.
+
+    Examples
+    --------
+    >>> value, pullback = rules.gru_cell(np.array([[1.0]]), np.array([[8.0]]), np.zeros((3, 1)), np.zeros((3, 1)))
+    >>> value
+    array([[4.]])
+    >>> pullback(np.array([[16.0]]), (False, True, False, False, False, False))[1]
+    array([[8.]])
+    """
     check_cell(input, (hx,), w_ih, w_hh)
     (_, state), through_layer = gru_layer(input, hx, w_ih, w_hh, b_ih, b_hh, batch_sizes=(len(input),))
 
@@ -288,6 +360,20 @@ def lstm_layer(
 
     Convention: there are no peepholes, the gates do not see the cell; ``δc`` is not truncated, where the first paper
     cut it; both as in torch.
+
+    Raises
+    ------
+    RuntimeError
+        If a size does not fit.
+
+    Examples
+    --------
+    >>> states, weights = (np.array([[0.0]]), np.array([[8.0]])), (np.zeros((4, 1)), np.zeros((4, 1)))
+    >>> (output, hidden, cell), pullback = rules.lstm_layer(np.ones((3, 1, 1)), *states, *weights)
+    >>> cell
+    array([[1.]])
+    >>> pullback((np.zeros((3, 1, 1)), np.zeros((1, 1)), np.array([[16.0]])), (False, False, True) + (False,) * 5)[2]
+    array([[2.]])
     """
     walk = Walk(input, batch_sizes, reverse)
     x = walk.rows(input)
@@ -370,6 +456,22 @@ def lstm_cell(
     """Take one step of a long short-term memory: an :func:`lstm_layer` of one step, where its formulas are derived.
 
     The values are the new ``h`` and the new ``c``.
+
+    Shapes: as in :func:`rnn_tanh_cell`, with four gates and two states.
+
+    Raises
+    ------
+    RuntimeError
+        If a size does not fit.
+
+    Examples
+    --------
+    >>> states, weights = (np.array([[0.0]]), np.array([[8.0]])), (np.zeros((4, 1)), np.zeros((4, 1)))
+    >>> (hidden, cell), pullback = rules.lstm_cell(np.ones((1, 1)), *states, *weights)
+    >>> cell
+    array([[4.]])
+    >>> pullback((np.zeros((1, 1)), np.array([[16.0]])), (False, False, True) + (False,) * 4)[2]
+    array([[8.]])
     """
     check_cell(input, (hx, cx), w_ih, w_hh)
     (_, *states), through_layer = lstm_layer(input, hx, cx, w_ih, w_hh, b_ih, b_hh, batch_sizes=(len(input),))

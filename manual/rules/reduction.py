@@ -40,6 +40,22 @@ def sum(x: Any, *, dim: Any = None, keepdim: bool = False) -> tuple[Array, Pullb
     Shapes: ``x`` of any shape; the value lacks the axes ``dim``.
 
     Forward: ``y = Σ x``. Backward: every element enters with slope 1, so each gets the incoming gradient of its sum.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.sum(np.array([[1.0, 2.0], [3.0, 6.0]]), dim=1)
+    >>> value
+    array([3., 9.])
+    >>> pullback(np.array([4.0, 10.0]), (True,))
+    (array([[ 4.,  4.],
+           [10., 10.]]),)
     """
     shape = x.shape
     axes = reduce_axes(dim, x.ndim)
@@ -59,6 +75,22 @@ def mean(x: Any, *, dim: Any = None, keepdim: bool = False) -> tuple[Array, Pull
     Forward: ``y = Σ x / n``. Backward: every element enters with slope ``1 / n``.
 
     Convention: integers have no mean, as in torch; the mean of nothing is NaN.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.mean(np.array([[1.0, 2.0], [3.0, 6.0]]), dim=1)
+    >>> value
+    array([1.5, 4.5])
+    >>> pullback(np.array([4.0, 10.0]), (True,))
+    (array([[2., 2.],
+           [5., 5.]]),)
     """
     if x.dtype.kind != "f":
         raise RuntimeError(f"mean(): the input dtype should be floating point. Got: {x.dtype}")
@@ -86,6 +118,22 @@ def var(x: Any, *, dim: Any = None, correction: float = 1, keepdim: bool = False
     ``2 (x - m) / (n - correction)``.
 
     Convention: ``correction=1`` (Bessel's, unbiased) is the default, as in torch; batch norm uses 0.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.var(np.array([[1.0, 2.0], [3.0, 6.0]]), dim=1)
+    >>> value
+    array([0.5, 4.5])
+    >>> pullback(np.array([4.0, 10.0]), (True,))
+    (array([[ -4.,   4.],
+           [-30.,  30.]]),)
     """
     return _variance(x, dim, correction, keepdim, root=False)
 
@@ -98,6 +146,22 @@ def std(x: Any, *, dim: Any = None, correction: float = 1, keepdim: bool = False
     Forward: ``s = √v`` with ``v`` the variance (see :func:`var`). Backward: ``ds = dv / (2 s)``.
 
     Convention: where all elements are equal, ``s = 0`` has a corner; its gradient is 0, as in torch.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.std(np.array([[1.0, 2.0], [3.0, 6.0]]), dim=1)
+    >>> value
+    array([0.7071, 2.1213])
+    >>> pullback(np.array([4.0, 10.0]), (True,))
+    (array([[-2.8284,  2.8284],
+           [-7.0711,  7.0711]]),)
     """
     return _variance(x, dim, correction, keepdim, root=True)
 
@@ -138,6 +202,20 @@ def prod(x: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[Arra
 
     Backward: the slope for one element is the product of all *others*. Writing that as ``y / x`` fails at zeros, so
     it is made from two running products: of those before it and of those behind it.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.prod(np.array([[1.0, 2.0], [3.0, 6.0]]), dim=1)
+    >>> value
+    array([ 2., 18.])
+    >>> pullback(np.array([4.0, 10.0]), (True,))
+    (array([[ 8.,  4.],
+           [60., 30.]]),)
     """
     shape, ndim = x.shape, x.ndim
     axes = reduce_axes(dim, ndim)

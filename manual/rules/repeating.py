@@ -22,6 +22,21 @@ def repeat_interleave(
     to. Without ``dim`` the array is flattened first.
 
     Forward: ``y = x_0 x_0 x_1 x_1 ...``. Backward: the gradients of all copies of an element add up.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If a number is negative, or there are not as many as elements.
+
+    Examples
+    --------
+    >>> value, pullback = rules.repeat_interleave(np.array([1.0, 2.0]), repeats=np.array([1, 2]))
+    >>> value
+    array([1., 2., 2.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True,))
+    (array([ 5., 16.]),)
     """
     times = np.asarray(repeats)
     if times.dtype.kind not in "iu":
@@ -63,6 +78,15 @@ def sliding_windows(x: Any, *, dimension: int, size: int, step: int) -> tuple[Ar
     ------
     RuntimeError
         If a window is longer than the axis, or ``step`` is not positive.
+
+    Examples
+    --------
+    >>> value, pullback = rules.sliding_windows(np.array([1.0, 2.0, 3.0]), dimension=0, size=2, step=1)
+    >>> value
+    array([[1., 2.],
+           [2., 3.]])
+    >>> pullback(np.array([[1.0, 2.0], [10.0, 20.0]]), (True,))
+    (array([ 1., 12., 20.]),)
     """
     axes = reduce_axes(int(dimension), x.ndim)
     shape = x.shape

@@ -40,6 +40,14 @@ def local_response_norm(
         If the input has no axis of space.
     RuntimeError
         If ``size`` is not positive.
+
+    Examples
+    --------
+    >>> value, pullback = rules.local_response_norm(np.array([[[1.0], [2.0], [4.0]]]), size=3, alpha=3.0, beta=1.0)
+    >>> value.ravel()
+    array([0.1667, 0.0909, 0.1905])
+    >>> pullback(np.array([[[1.0], [0.0], [0.0]]]), (True,))[0].ravel()
+    array([ 0.1111, -0.1111,  0.    ])
     """
     if input.ndim < 3:
         raise ValueError(f"Expected 3D or higher dimensionality input (got {input.ndim} dimensions)")
@@ -87,6 +95,14 @@ def cross_map_lrn2d(
     ------
     ValueError
         If the input is not of four axes.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cross_map_lrn2d(np.array([[[[1.0]], [[2.0]], [[4.0]]]]), size=3, alpha=3.0, beta=1.0)
+    >>> value.ravel()
+    array([0.1667, 0.0909, 0.1818])
+    >>> pullback(np.array([[[[1.0]], [[0.0]], [[0.0]]]]), (True,))[0].ravel()
+    array([ 0.1111, -0.1111, -0.2222])
     """
     if input.ndim != 4:
         raise ValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.ndim}D instead.")

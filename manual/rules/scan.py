@@ -27,6 +27,19 @@ def cumsum(x: Any, *, dim: int) -> tuple[Array, Pullback]:
     running sum from the end.
 
     Convention: integers add up as int64, as in torch.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cumsum(np.array([1.0, 2.0, 3.0]), dim=0)
+    >>> value
+    array([1., 3., 6.])
+    >>> pullback(np.array([1.0, 10.0, 100.0]), (True,))
+    (array([111., 110., 100.]),)
     """
     axis = _axis(dim, x)
     shape = x.shape
@@ -51,6 +64,19 @@ def cumprod(x: Any, *, dim: int) -> tuple[Array, Pullback]:
     are ``z_k``, and its gradient is ``Σ_(k >= i) g_k z_k``. What lies behind it acts on nothing but zeros: gradient 0.
 
     Convention: integers multiply as int64, as in torch.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cumprod(np.array([1.0, 2.0, 3.0]), dim=0)
+    >>> value
+    array([1., 2., 6.])
+    >>> pullback(np.array([1.0, 10.0, 100.0]), (True,))
+    (array([621., 310., 200.]),)
     """
     axis = _axis(dim, x)
     shape = x.shape
@@ -84,12 +110,41 @@ def cummax(x: Any, *, dim: int) -> tuple[tuple[Array, Array], Pullback]:
     Backward: an element gets the gradients of all outputs that it is the maximum of.
 
     Convention: a tie is won by the later element, unlike in ``max``; NaN counts as larger than everything. As torch.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cummax(np.array([1.0, 3.0, 2.0]), dim=0)
+    >>> value
+    (array([1., 3., 3.]), array([0, 1, 1]))
+    >>> pullback((np.array([1.0, 10.0, 100.0]), None), (True,))
+    (array([  1., 110.,   0.]),)
     """
     return _extreme(x, dim, np.maximum)
 
 
 def cummin(x: Any, *, dim: int) -> tuple[tuple[Array, Array], Pullback]:
-    """Take the smallest element so far along an axis, and where it is; NaN wins here too. See :func:`cummax`."""
+    """Take the smallest element so far along an axis, and where it is; NaN wins here too. See :func:`cummax`.
+
+    Shapes: as :func:`cummax`.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.cummin(np.array([2.0, 1.0, 3.0]), dim=0)
+    >>> value
+    (array([2., 1., 1.]), array([0, 1, 1]))
+    >>> pullback((np.array([1.0, 10.0, 100.0]), None), (True,))
+    (array([  1., 110.,   0.]),)
+    """
     return _extreme(x, dim, np.minimum)
 
 
@@ -125,6 +180,19 @@ def logcumsumexp(x: Any, *, dim: int) -> tuple[Array, Pullback]:
 
     Convention: where all elements so far are minus infinity, so is the value, as in torch; the gradient there is 0,
     where torch 2.13 answers NaN.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.logcumsumexp(np.array([0.0, 0.0]), dim=0)
+    >>> value
+    array([0.    , 0.6931])
+    >>> pullback(np.array([1.0, 10.0]), (True,))
+    (array([6., 5.]),)
     """
     axis = _axis(dim, x)
     shape = x.shape
@@ -154,6 +222,21 @@ def diff(x: Any, *, n: int = 1, dim: int = -1) -> tuple[Array, Pullback]:
 
     Backward: ``x_i`` enters ``y_(i-1)`` with slope 1 and ``y_i`` with slope -1, so its gradient is ``g_(i-1) - g_i``,
     with 0 for a ``g`` beyond either end: minus the differences of the padded ``g``.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If ``n`` is negative, or ``x`` a scalar.
+
+    Examples
+    --------
+    >>> value, pullback = rules.diff(np.array([1.0, 4.0, 9.0]))
+    >>> value
+    array([3., 5.])
+    >>> pullback(np.array([1.0, 10.0]), (True,))
+    (array([-1., -9., 10.]),)
     """
     if not x.ndim:
         raise RuntimeError("diff expects input to be at least one-dimensional")

@@ -31,6 +31,14 @@ def scatter(x: Any, src: Any, *, dim: int, index: Any) -> tuple[Array, Pullback]
     Convention: where several elements are written to one place, the last one stays, and yet each of them gets the
     gradient of that place, as in torch: let indices be unique. What ``index`` does not reach in ``src`` gets 0 (torch
     refuses that backward pass).
+
+    Examples
+    --------
+    >>> value, pullback = rules.scatter(np.array([1.0, 2.0, 3.0]), np.array([10.0]), dim=0, index=np.array([1]))
+    >>> value
+    array([ 1., 10.,  3.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True, True))
+    (array([5., 0., 9.]), array([7.]))
     """
     places, taken = _prepared(x, src, dim, index)
     value = x.copy().reshape(-1)
@@ -55,6 +63,23 @@ def scatter_add(x: Any, src: Any, *, dim: int, index: Any) -> tuple[Array, Pullb
 
     Forward: ``y = x``, then ``y[i, index[i, j, k], k] += src[i, j, k]`` for ``dim = 1``. Backward: the transpose of
     :func:`manual.rules.gather`: ``src`` gathers the gradient, ``x`` gets all of it.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If the index has other axes, is longer than ``src``, or out of range.
+
+    Examples
+    --------
+    >>> value, pullback = rules.scatter_add(
+    ...     np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0]), dim=0, index=np.array([1, 1])
+    ... )
+    >>> value
+    array([ 1., 32.,  3.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True, True))
+    (array([5., 7., 9.]), array([7., 7.]))
     """
     places, taken = _prepared(x, src, dim, index)
     value = x.copy().reshape(-1)
@@ -89,6 +114,16 @@ def scatter_reduce(
     ------
     RuntimeError
         For another ``reduce``, or shapes that do not fit.
+
+    Examples
+    --------
+    >>> value, pullback = rules.scatter_reduce(
+    ...     np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0]), dim=0, index=np.array([1, 1]), reduce="amax"
+    ... )
+    >>> value
+    array([ 1., 20.,  3.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True, True))
+    (array([5., 0., 9.]), array([0., 7.]))
     """
     if reduce not in _COMBINED:
         raise RuntimeError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
@@ -194,6 +229,23 @@ def index_add(x: Any, source: Any, *, dim: int, index: Any, alpha: float = 1) ->
     Forward: ``y = x``, then ``y[.., index[i], ..] += alpha source[.., i, ..]``. Backward: the transpose of
     :func:`manual.rules.index_select`: ``x`` gets all of the gradient, slice ``i`` of ``source`` gets ``alpha`` times
     that of slice ``index[i]``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If there is no such element.
+
+    Examples
+    --------
+    >>> value, pullback = rules.index_add(
+    ...     np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0]), dim=0, index=np.array([1, 1])
+    ... )
+    >>> value
+    array([ 1., 32.,  3.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True, True))
+    (array([5., 7., 9.]), array([7., 7.]))
     """
     rows = np.atleast_1d(index)
     axes = reduce_axes(int(dim), x.ndim)
@@ -245,6 +297,23 @@ def index_put(x: Any, values: Any, *, indices: Any, accumulate: bool = False) ->
 
     Convention: without ``accumulate``, a place that is written several times keeps the last value, and yet each gets
     its gradient, as in torch: let such places be unique.
+
+    Raises
+    ------
+    IndexError
+        If there is no such element.
+    RuntimeError
+        If the values do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.index_put(
+    ...     np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0]), indices=(np.array([0, 2]),)
+    ... )
+    >>> value
+    array([10.,  2., 20.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True, True))
+    (array([0., 7., 0.]), array([5., 9.]))
     """
     value = x.copy()
     try:
@@ -281,6 +350,21 @@ def masked_scatter(x: Any, source: Any, *, mask: Any) -> tuple[Array, Pullback]:
 
     Forward: ``y = x``, then ``y[mask] = source's first elements``. Backward: ``x`` gets the gradient where the mask
     does not hold; an element of ``source`` that was used gets that of its place, the others 0.
+
+    Raises
+    ------
+    RuntimeError
+        If the source has too few elements, or the mask does not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = rules.masked_scatter(
+    ...     np.array([1.0, 2.0, 3.0]), np.array([10.0, 20.0]), mask=np.array([True, False, True])
+    ... )
+    >>> value
+    array([10.,  2., 20.])
+    >>> pullback(np.array([5.0, 7.0, 9.0]), (True, True))
+    (array([0., 7., 0.]), array([5., 9.]))
     """
     if mask.dtype != bool:
         raise RuntimeError(f"masked_scatter_ only supports boolean masks, but got mask with dtype {mask.dtype}")

@@ -38,6 +38,20 @@ def reshape(x: Any, *, shape: Any) -> tuple[Array, Pullback]:
     Shapes: ``x`` of any shape; ``shape`` holds as many elements, one entry may be -1 for "what is left".
 
     Forward: the same elements. Backward: the incoming gradient in the shape of ``x``.
+
+    Raises
+    ------
+    RuntimeError
+        If the shape has not as many elements.
+
+    Examples
+    --------
+    >>> value, pullback = rules.reshape(np.array([[1.0, 2.0], [3.0, 6.0]]), shape=(4,))
+    >>> value
+    array([1., 2., 3., 6.])
+    >>> pullback(np.array([5.0, 6.0, 7.0, 8.0]), (True,))
+    (array([[5., 6.],
+           [7., 8.]]),)
     """
     before = x.shape
     target = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
@@ -57,6 +71,22 @@ def flatten(x: Any, *, start_dim: int = 0, end_dim: int = -1) -> tuple[Array, Pu
     Shapes: ``(a, b, c, d)`` with ``start_dim=1, end_dim=2`` gives ``(a, b c, d)``; a scalar gives ``(1,)``.
 
     Forward: the same elements. Backward: the incoming gradient in the shape of ``x``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If ``start_dim`` comes behind ``end_dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.flatten(np.array([[1.0, 2.0], [3.0, 6.0]]))
+    >>> value
+    array([1., 2., 3., 6.])
+    >>> pullback(np.array([5.0, 6.0, 7.0, 8.0]), (True,))
+    (array([[5., 6.],
+           [7., 8.]]),)
     """
     before = x.shape
     start, end = _axis(start_dim, x.ndim), _axis(end_dim, x.ndim)
@@ -76,6 +106,21 @@ def transpose(x: Any, *, dim0: int, dim1: int) -> tuple[Array, Pullback]:
     Shapes: ``(..., n, ..., m, ...)`` gives ``(..., m, ..., n, ...)``.
 
     Forward: ``y[.., j, .., i, ..] = x[.., i, .., j, ..]``. Backward: a swap undoes itself.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> value, pullback = rules.transpose(np.array([[1.0, 2.0], [3.0, 6.0]]), dim0=0, dim1=1)
+    >>> value
+    array([[1., 3.],
+           [2., 6.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True,))
+    (array([[5., 7.],
+           [6., 8.]]),)
     """
     first, second = _axis(dim0, x.ndim), _axis(dim1, x.ndim)
 
@@ -89,6 +134,21 @@ def t(x: Any) -> tuple[Array, Pullback]:
     """Transpose a matrix ``(n, m)`` to ``(m, n)``; vectors and scalars stay as they are.
 
     Forward: ``Y = Xᵀ``. Backward: ``Gᵀ``.
+
+    Raises
+    ------
+    RuntimeError
+        If ``x`` has more than two axes.
+
+    Examples
+    --------
+    >>> value, pullback = rules.t(np.array([[1.0, 2.0], [3.0, 6.0]]))
+    >>> value
+    array([[1., 3.],
+           [2., 6.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True,))
+    (array([[5., 7.],
+           [6., 8.]]),)
     """
     if x.ndim > 2:
         raise RuntimeError(f"t() expects a tensor with <= 2 dimensions, but self is {x.ndim}D")
@@ -105,6 +165,23 @@ def permute(x: Any, *, dims: Any) -> tuple[Array, Pullback]:
     Shapes: axis ``i`` of the value is axis ``dims[i]`` of ``x``.
 
     Forward: the same elements. Backward: the inverse permutation, which sorts ``dims``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If an axis is missing or named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.permute(np.array([[1.0, 2.0], [3.0, 6.0]]), dims=(1, 0))
+    >>> value
+    array([[1., 3.],
+           [2., 6.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True,))
+    (array([[5., 7.],
+           [6., 8.]]),)
     """
     order = [_axis(dim, x.ndim) for dim in dims]
     if sorted(order) != list(range(x.ndim)):
@@ -123,6 +200,25 @@ def movedim(x: Any, *, source: Any, destination: Any) -> tuple[Array, Pullback]:
     """Move axes to other places; the rest keep their order.
 
     Forward: the same elements. Backward: the axes move back.
+
+    Shapes: the axes of ``x`` in another order.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice, or there are more of one kind than of the other.
+
+    Examples
+    --------
+    >>> value, pullback = rules.movedim(np.array([[1.0, 2.0], [3.0, 6.0]]), source=0, destination=1)
+    >>> value
+    array([[1., 3.],
+           [2., 6.]])
+    >>> pullback(np.array([[5.0, 6.0], [7.0, 8.0]]), (True,))
+    (array([[5., 7.],
+           [6., 8.]]),)
     """
     sources = [_axis(dim, x.ndim) for dim in np.atleast_1d(source)]
     destinations = [_axis(dim, x.ndim) for dim in np.atleast_1d(destination)]
@@ -141,6 +237,19 @@ def squeeze(x: Any, *, dim: Any = None) -> tuple[Array, Pullback]:
     Shapes: ``(a, 1, b, 1)`` gives ``(a, b)``; with ``dim`` only the named axes go, and only where their length is 1.
 
     Forward: the same elements. Backward: the incoming gradient in the shape of ``x``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+
+    Examples
+    --------
+    >>> value, pullback = rules.squeeze(np.array([[1.0, 2.0]]))
+    >>> value
+    array([1., 2.])
+    >>> pullback(np.array([5.0, 7.0]), (True,))
+    (array([[5., 7.]]),)
     """
     before = x.shape
     axes = tuple(range(x.ndim)) if dim is None else () if dim == () else reduce_axes(dim, x.ndim)
@@ -157,6 +266,19 @@ def unsqueeze(x: Any, *, dim: int) -> tuple[Array, Pullback]:
     Shapes: ``(a, b)`` with ``dim=1`` gives ``(a, 1, b)``.
 
     Forward: the same elements. Backward: the incoming gradient in the shape of ``x``.
+
+    Raises
+    ------
+    IndexError
+        If there is no such place for an axis.
+
+    Examples
+    --------
+    >>> value, pullback = rules.unsqueeze(np.array([1.0, 2.0]), dim=0)
+    >>> value
+    array([[1., 2.]])
+    >>> pullback(np.array([[5.0, 7.0]]), (True,))
+    (array([5., 7.]),)
     """
     before = x.shape
     place = _axis(dim, x.ndim + 1)
@@ -173,6 +295,21 @@ def expand(x: Any, *, size: Any) -> tuple[Array, Pullback]:
     Shapes: ``(3, 1)`` with ``size=(2, 3, 4)`` gives ``(2, 3, 4)``; -1 keeps a length.
 
     Forward: ``y[i, j, k] = x[j, 0]``. Backward: every copy acts, so their gradients add up over the repeated axes.
+
+    Raises
+    ------
+    RuntimeError
+        If an axis that is not 1 long shall change its length.
+
+    Examples
+    --------
+    >>> value, pullback = rules.expand(np.array([[1.0], [2.0]]), size=(2, 3))
+    >>> value
+    array([[1., 1., 1.],
+           [2., 2., 2.]])
+    >>> pullback(np.array([[1.0, 2.0, 3.0], [10.0, 20.0, 30.0]]), (True,))
+    (array([[ 6.],
+           [60.]]),)
     """
     before = x.shape
     sizes = (size,) if isinstance(size, (int, np.integer)) else tuple(size)

@@ -30,6 +30,19 @@ def softmax(x: Any, *, dim: int) -> tuple[Array, Pullback]:
     Backward: ``dy_i = y_i (dx_i - Σ_j y_j dx_j)``. The Jacobian ``diag(y) - y yᵀ`` is symmetric, so with ``g``
     incoming the gradient is ``y_i (g_i - Σ_j g_j y_j)``. A uniform ``g`` gives zero: adding a constant to all scores
     changes nothing.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.softmax(np.array([0.0, 0.0]), dim=0)
+    >>> value
+    array([0.5, 0.5])
+    >>> pullback(np.array([4.0, 0.0]), (True,))
+    (array([ 1., -1.]),)
     """
     axis = reduce_axes(int(dim), x.ndim)
     y = x - peak_along(x, axis)
@@ -49,6 +62,21 @@ def softmin(x: Any, *, dim: int) -> tuple[Array, Pullback]:
     """Turn costs into probabilities along one axis: softmax of ``-x``.
 
     Forward: ``y_i = exp(-x_i) / Σ_j exp(-x_j)``. Backward: that of softmax, with the sign of the inner ``-x``.
+
+    Shapes: ``x`` and the value alike, of any shape.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.softmin(np.array([0.0, 0.0]), dim=0)
+    >>> value
+    array([0.5, 0.5])
+    >>> pullback(np.array([4.0, 0.0]), (True,))
+    (array([-1.,  1.]),)
     """
     y, inner = softmax(-x, dim=dim)
 
@@ -69,6 +97,19 @@ def log_softmax(x: Any, *, dim: int) -> tuple[Array, Pullback]:
 
     Backward: ``dy_i = dx_i - Σ_j p_j dx_j`` with ``p = softmax(x) = exp(y)``; transposed, the gradient is
     ``g_i - p_i Σ_j g_j``.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.log_softmax(np.array([0.0, 0.0]), dim=0)
+    >>> value
+    array([-0.6931, -0.6931])
+    >>> pullback(np.array([4.0, 0.0]), (True,))
+    (array([ 2., -2.]),)
     """
     axis = reduce_axes(int(dim), x.ndim)
     y = x - peak_along(x, axis)
@@ -95,6 +136,21 @@ def logsumexp(x: Any, *, dim: Any, keepdim: bool = False) -> tuple[Array, Pullba
 
     Convention: a row of minus infinities has the value minus infinity, as in torch, and gradient 0,
     where torch 2.13 answers nan.
+
+    Raises
+    ------
+    IndexError
+        If there is no such axis.
+    RuntimeError
+        If one is named twice.
+
+    Examples
+    --------
+    >>> value, pullback = rules.logsumexp(np.array([0.0, 0.0]), dim=0)
+    >>> value
+    array(0.6931)
+    >>> pullback(np.array(4.0), (True,))
+    (array([2., 2.]),)
     """
     shape, ndim = x.shape, x.ndim
     axes = reduce_axes(dim, ndim)

@@ -29,6 +29,19 @@ def sort(
     Forward: ``y_k = x_(i_k)`` with ``y_1 <= y_2 <= ...``. Backward: the incoming gradient goes back along the indices.
 
     Convention: this sort is always stable, so ``stable`` has no effect.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.sort(np.array([3.0, 1.0, 2.0]))
+    >>> value
+    (array([1., 2., 3.]), array([1, 2, 0]))
+    >>> pullback((np.array([5.0, 7.0, 9.0]), None), (True,))
+    (array([9., 5., 7.]),)
     """
     axis = _axis(dim, x)
     return _pick(x, _order(_line(x), axis, descending), axis, x.shape)
@@ -38,6 +51,19 @@ def argsort(x: Any, *, dim: int = -1, descending: bool = False, stable: bool = F
     """Find the order of the elements along an axis.
 
     Forward: the int64 indices that :func:`sort` returns. Backward: none, an index has no gradient.
+
+    Shapes: ``x`` and the value alike, of any shape.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.argsort(np.array([3.0, 1.0, 2.0]))
+    >>> value
+    array([1, 2, 0])
     """
 
     def argsort_pullback(incoming: Array, needs: Needs) -> Gradients:
@@ -56,6 +82,21 @@ def topk(
     Forward: the first ``k`` of the descending (ascending) order. Backward: the picked elements get their gradients.
 
     Convention: the order is always sorted, whatever ``sorted`` says; torch leaves it open where that is false.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If ``k`` is out of range.
+
+    Examples
+    --------
+    >>> value, pullback = rules.topk(np.array([3.0, 1.0, 2.0]), k=2)
+    >>> value
+    (array([3., 2.]), array([0, 2]))
+    >>> pullback((np.array([5.0, 7.0]), None), (True,))
+    (array([5., 0., 7.]),)
     """
     axis = _axis(dim, x)
     line = _line(x)
@@ -71,6 +112,21 @@ def kthvalue(x: Any, *, k: int, dim: int = -1, keepdim: bool = False) -> tuple[t
     Shapes: values and int64 indices lack the axis ``dim``; ``k`` counts from 1.
 
     Forward: element ``k`` of the ascending order. Backward: it alone gets the gradient.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+    RuntimeError
+        If ``k`` is out of range.
+
+    Examples
+    --------
+    >>> value, pullback = rules.kthvalue(np.array([3.0, 1.0, 2.0]), k=2)
+    >>> value
+    (array(2.), array(2))
+    >>> pullback((np.array(5.0), None), (True,))
+    (array([0., 0., 5.]),)
     """
     axis = _axis(dim, x)
     line = _line(x)
@@ -89,6 +145,19 @@ def median(x: Any, *, dim: int | None = None, keepdim: bool = False) -> tuple[An
 
     Convention: as in torch, an even number of elements has the *lower* of the two middle ones as its median, not their
     mean; a NaN makes the median NaN, along an axis the first one; the median of no elements is NaN.
+
+    Raises
+    ------
+    IndexError
+        If there is no axis ``dim``.
+
+    Examples
+    --------
+    >>> value, pullback = rules.median(np.array([3.0, 1.0, 2.0, 9.0]))
+    >>> value
+    array(2.)
+    >>> pullback(np.array(5.0), (True,))
+    (array([0., 0., 5., 0.]),)
     """
     if dim is None:
         return _median_of_all(x)

@@ -75,6 +75,16 @@ def erf(x: Any) -> tuple[Array, Pullback]:
     """Take the error function of an array of any shape.
 
     Forward: ``y = 2 / √π ∫₀ˣ exp(-t²) dt``. Backward: by the fundamental theorem, ``dy = 2 / √π exp(-x²) dx``.
+
+    Raises nothing of its own.
+
+    Examples
+    --------
+    >>> value, pullback = rules.erf(np.array([0.0, 1.0]))
+    >>> value
+    array([0.    , 0.8427])
+    >>> pullback(np.array([2.0, 1.0]), (True,))
+    (array([2.2568, 0.4151]),)
     """
 
     def erf_pullback(incoming: Array, needs: Needs) -> Gradients:

@@ -30,6 +30,14 @@ def max_unpool(x: Any, *, indices: Array, output_size: tuple[int, ...]) -> tuple
     ------
     RuntimeError
         If the shapes do not fit or an index lies outside.
+
+    Examples
+    --------
+    >>> value, pullback = rules.max_unpool(np.array([[3.0, 2.0]]), indices=np.array([[1, 2]]), output_size=(4,))
+    >>> value
+    array([[0., 3., 2., 0.]])
+    >>> pullback(np.array([[5.0, 6.0, 7.0, 8.0]]), (True,))
+    (array([[6., 7.]]),)
     """
     dimensions = len(output_size)
     shown = max(dimensions, 2)  # torch has one dimension done by the op for two

@@ -12,7 +12,22 @@ __all__ = ["LinearRegression"]
 
 
 class LinearRegression(Model):
-    """Least squares: ``1/(2m) sum r^2 + lambda/(2m) |w|^2`` ("course"), or twice that ("torch", ``nn.MSELoss``)."""
+    """Least squares: ``1/(2m) sum r^2 + lambda/(2m) |w|^2`` ("course"), or twice that ("torch", ``nn.MSELoss``).
+
+    Shapes: ``x (m, n)``, ``y (m,)``; the loss terms ``(m,)``. Raises what torch raises where a shape does not fit.
+
+    Examples
+    --------
+    >>> model = torch_ref.classic.LinearRegression(1)
+    >>> _ = [torch.nn.init.zeros_(parameter) for parameter in model.parameters()]
+    >>> x, y = torch.tensor([[1.0], [3.0]]), torch.tensor([2.0, 4.0])
+    >>> loss = model.losses(model(x), y).mean()
+    >>> round(loss.item(), 4)
+    5.0
+    >>> loss.backward()
+    >>> {name: parameter.grad.tolist() for name, parameter in model.named_parameters()}
+    {'linear.weight': [[-7.0]], 'linear.bias': [-3.0]}
+    """
 
     def __init__(
         self,

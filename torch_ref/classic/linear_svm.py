@@ -15,6 +15,21 @@ class LinearSVM(Model):
 
     ``loss="squared_hinge"`` has ``t^2``. The data loss of a micro-batch is ``C m`` times its mean slack, with the m of
     the whole training set (``rows``). Written with ``relu``, whose gradient at 0 is 0; ``clamp``'s would be 1.
+
+    Shapes: ``x (m, n)``, ``y (m,)`` of 0 and 1; the loss terms ``(m,)``. Raises what torch raises where a shape does
+    not fit.
+
+    Examples
+    --------
+    >>> model = torch_ref.classic.LinearSVM(1, rows=2)
+    >>> _ = [torch.nn.init.zeros_(parameter) for parameter in model.parameters()]
+    >>> x, y = torch.tensor([[1.0], [3.0]]), torch.tensor([0.0, 1.0])
+    >>> loss = model.losses(model(x), y).mean()
+    >>> round(loss.item(), 4)
+    2.0
+    >>> loss.backward()
+    >>> {name: parameter.grad.tolist() for name, parameter in model.named_parameters()}
+    {'linear.weight': [[-2.0]], 'linear.bias': [0.0]}
     """
 
     def __init__(

@@ -15,6 +15,14 @@ class Model(nn.Module):
 
     ``decay`` is the factor of half the squared weights, hence ``weight_decay`` of ``torch.optim.SGD`` on the weights.
     Parameters whose name does not end in ``weight`` are not penalised.
+
+    Shapes: ``x (m, n)``, targets with ``m`` rows; the loss terms ``(m,)``. Raises what torch raises where a shape does
+    not fit.
+
+    Examples
+    --------
+    >>> isinstance(torch_ref.classic.LogisticRegression(2), torch_ref.classic.Model)
+    True
     """
 
     def __init__(self, decay: float):

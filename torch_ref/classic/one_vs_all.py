@@ -15,6 +15,21 @@ class OneVsAll(Model):
     """``BCEWithLogitsLoss`` of each head against "this class or another", summed over the heads.
 
     The heads are the rows of one ``nn.Linear``. ``forward`` gives the logits, targets are class indices.
+
+    Shapes: ``x (m, n)``, ``y (m,)`` of classes; the loss terms ``(m,)``. Raises what torch raises where a shape does
+    not fit.
+
+    Examples
+    --------
+    >>> model = torch_ref.classic.OneVsAll(1, 3)
+    >>> _ = [torch.nn.init.zeros_(parameter) for parameter in model.parameters()]
+    >>> x, y = torch.tensor([[1.0], [3.0]]), torch.tensor([0, 2])
+    >>> loss = model.losses(model(x), y).mean()
+    >>> round(loss.item(), 4)
+    2.0794
+    >>> loss.backward()
+    >>> {name: parameter.grad.tolist() for name, parameter in model.named_parameters()}
+    {'linear.weight': [[0.5], [1.0], [-0.5]], 'linear.bias': [0.0, 0.5, 0.0]}
     """
 
     def __init__(

@@ -20,6 +20,21 @@ class SigmoidNetwork(Model):
     weights.
 
     Targets are (m, outputs), or a vector for one output, or class indices for several.
+
+    Shapes: ``x (m, n)``, ``y (m, outputs)``; the loss terms ``(m,)``. Raises what torch raises where a shape does not
+    fit.
+
+    Examples
+    --------
+    >>> model = torch_ref.classic.SigmoidNetwork(1, 2, 1)
+    >>> _ = [torch.nn.init.zeros_(parameter) for parameter in model.parameters()]
+    >>> x, y = torch.tensor([[1.0], [3.0]]), torch.tensor([[1.0], [0.0]])
+    >>> loss = model.losses(model(x), y).mean()
+    >>> round(loss.item(), 4)
+    0.6931
+    >>> loss.backward()
+    >>> {name: parameter.grad.tolist() for name, parameter in model.named_parameters()}
+    {'hidden.weight': [[0.0], [0.0]], 'hidden.bias': [0.0, 0.0], 'output.weight': [[0.0, 0.0]], 'output.bias': [0.0]}
     """
 
     def __init__(

@@ -12,7 +12,23 @@ __all__ = ["SoftmaxRegression"]
 
 
 class SoftmaxRegression(Model):
-    """``CrossEntropyLoss`` plus ``lambda/(2m) |W|^2``. ``forward`` gives the logits, targets are class indices."""
+    """``CrossEntropyLoss`` plus ``lambda/(2m) |W|^2``. ``forward`` gives the logits, targets are class indices.
+
+    Shapes: ``x (m, n)``, ``y (m,)`` of classes; the loss terms ``(m,)``. Raises what torch raises where a shape does
+    not fit.
+
+    Examples
+    --------
+    >>> model = torch_ref.classic.SoftmaxRegression(1, 2)
+    >>> _ = [torch.nn.init.zeros_(parameter) for parameter in model.parameters()]
+    >>> x, y = torch.tensor([[1.0], [3.0]]), torch.tensor([0, 1])
+    >>> loss = model.losses(model(x), y).mean()
+    >>> round(loss.item(), 4)
+    0.6931
+    >>> loss.backward()
+    >>> {name: parameter.grad.tolist() for name, parameter in model.named_parameters()}
+    {'linear.weight': [[0.5], [-0.5]], 'linear.bias': [0.0, 0.0]}
+    """
 
     def __init__(
         self,

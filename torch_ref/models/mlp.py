@@ -13,6 +13,8 @@ __all__ = ["MLP"]
 class MLP(nn.Module):
     """Linear layers with an activation between them.
 
+    Raises what torch raises where a shape does not fit.
+
     Parameters
     ----------
     sizes : the widths from input to output, for example ``(64, 32, 10)``
@@ -21,6 +23,12 @@ class MLP(nn.Module):
     dropout : probability with which a hidden value is dropped after its activation
 
     Shapes: ``(rows, sizes[0])`` to ``(rows, sizes[-1])``.
+
+    Examples
+    --------
+    >>> model = torch_ref.models.MLP([2, 3, 1])
+    >>> [(name, tuple(parameter.shape)) for name, parameter in model.named_parameters()]
+    [('layers.0.weight', (3, 2)), ('layers.0.bias', (3,)), ('layers.2.weight', (1, 3)), ('layers.2.bias', (1,))]
     """
 
     def __init__(

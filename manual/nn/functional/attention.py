@@ -29,6 +29,22 @@ def scaled_dot_product_attention(
 
     A boolean mask is True where a query may look. ``dropout_p`` drops weights whenever it is given: there is no
     training mode here.
+
+    Raises
+    ------
+    RuntimeError
+        If a shape does not fit, or there are both a mask and ``is_causal``.
+
+    Examples
+    --------
+    >>> value = tensor([[1.0, 0.0], [3.0, 4.0]], requires_grad=True)
+    >>> y = F.scaled_dot_product_attention(tensor([[0.0, 0.0]]), tensor([[1.0, 1.0], [1.0, 1.0]]), value)
+    >>> y
+    Tensor([[2., 2.]], requires_grad=True)
+    >>> y.backward(tensor([[4.0, 6.0]]))
+    >>> value.grad
+    array([[2., 3.],
+           [2., 3.]], dtype=float32)
     """
     if dropout_p > 1:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p:g}")
@@ -95,6 +111,21 @@ def multi_head_attention_forward(
     Convention: a query that may see no key yields nan where weights are asked for, and 0 before the last projection
     where they are not. ``is_causal`` is a hint that ``attn_mask`` is causal: where neither weights nor padding are in
     play it is believed, and the mask is not read. All as torch.
+
+    Raises
+    ------
+    AssertionError
+        If a shape does not fit.
+
+    Examples
+    --------
+    >>> layer = nn.MultiheadAttention(embed_dim=2, num_heads=1)
+    >>> query = tensor([[1.0, 0.0], [0.0, 1.0]])
+    >>> parts = layer.in_proj_weight, layer.in_proj_bias, None, None, False, 0.0
+    >>> joined = layer.out_proj.weight, layer.out_proj.bias
+    >>> output, weights = F.multi_head_attention_forward(query, query, query, 2, 1, *parts, *joined)
+    >>> weights.sum(-1)
+    Tensor([1., 1.], requires_grad=True)
     """
     query, key, value = _tensors(query, key, value)
     batched = _check_dimensions(query, key, value, key_padding_mask, attn_mask, num_heads)

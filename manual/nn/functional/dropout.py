@@ -25,14 +25,45 @@ __all__ = [
 def dropout(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, mask: Array | None = None
 ) -> Tensor:
-    """Zero values with probability ``p`` and scale the others by ``1 / (1 - p)``. See :func:`manual.rules.dropout`."""
+    """Zero values with probability ``p`` and scale the others by ``1 / (1 - p)``. See :func:`manual.rules.dropout`.
+
+    Shapes: ``input`` and the value alike, of any shape.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> np.unique(F.dropout(tensor(np.ones(1000)), p=0.75).data)
+    array([0., 4.])
+    >>> F.dropout(tensor([1.0, 2.0]), p=0.75, training=False)
+    Tensor([1., 2.])
+    """
     return _dropped(rules.dropout, input, p, training, mask, None)
 
 
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, mask: Array | None = None
 ) -> Tensor:
-    """Zero whole channels of ``(N, C, L)`` or ``(C, L)``. See :func:`manual.rules.dropout`."""
+    """Zero whole channels of ``(N, C, L)`` or ``(C, L)``. See :func:`manual.rules.dropout`.
+
+    Shapes: ``input`` and the value ``(N, C, L)`` or ``(C, L)``.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+    RuntimeError
+        If the input has other axes.
+
+    Examples
+    --------
+    >>> y = F.dropout1d(tensor(np.ones((500, 2, 3))), p=0.75)
+    >>> np.unique(y.sum(-1).data)
+    array([ 0., 12.])
+    """
     return _dropped(rules.dropout, input, p, training, mask, channels_1d(input.ndim))
 
 
@@ -42,6 +73,19 @@ def dropout2d(
     """Zero whole channels of ``(N, C, H, W)``. See :func:`manual.rules.dropout`.
 
     Convention: three axes are read as ``(N, C, L)``, with a warning, as in torch.
+
+    Shapes: ``input`` and the value ``(N, C, H, W)``.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> y = F.dropout2d(tensor(np.ones((500, 2, 3, 1))), p=0.75)
+    >>> np.unique(y.sum((-2, -1)).data)
+    array([ 0., 12.])
     """
     return _dropped(rules.dropout, input, p, training, mask, channels_2d(input.ndim))
 
@@ -49,21 +93,62 @@ def dropout2d(
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, mask: Array | None = None
 ) -> Tensor:
-    """Zero whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)``. See :func:`manual.rules.dropout`."""
+    """Zero whole channels of ``(N, C, D, H, W)`` or ``(C, D, H, W)``. See :func:`manual.rules.dropout`.
+
+    Shapes: ``input`` and the value ``(N, C, D, H, W)`` or ``(C, D, H, W)``.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> y = F.dropout3d(tensor(np.ones((500, 2, 3, 1, 1))), p=0.75)
+    >>> np.unique(y.sum((-3, -2, -1)).data)
+    array([ 0., 12.])
+    """
     return _dropped(rules.dropout, input, p, training, mask, channels_3d(input.ndim))
 
 
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, mask: Array | None = None
 ) -> Tensor:
-    """Replace values by SELU's lowest with probability ``p``. See :func:`manual.rules.alpha_dropout`."""
+    """Replace values by SELU's lowest with probability ``p``. See :func:`manual.rules.alpha_dropout`.
+
+    Shapes: ``input`` and the value alike, of any shape.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> np.unique(F.alpha_dropout(tensor(np.zeros(1000)), p=0.5, training=True).data)
+    array([-0.7792,  0.7792])
+    """
     return _dropped(rules.alpha_dropout, input, p, training, mask, None)
 
 
 def feature_alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, mask: Array | None = None
 ) -> Tensor:
-    """Replace whole channels of ``(N, C, *)`` by SELU's lowest value. See :func:`manual.rules.alpha_dropout`."""
+    """Replace whole channels of ``(N, C, *)`` by SELU's lowest value. See :func:`manual.rules.alpha_dropout`.
+
+    Shapes: ``input`` and the value ``(N, C, *)``.
+
+    Raises
+    ------
+    ValueError
+        If ``p`` is not in [0, 1].
+
+    Examples
+    --------
+    >>> y = F.feature_alpha_dropout(tensor(np.zeros((500, 2, 3))), p=0.5, training=True)
+    >>> np.unique(y.sum(-1).data)
+    array([-2.3376,  2.3376])
+    """
     return _dropped(rules.alpha_dropout, input, p, training, mask, 1)
 
 

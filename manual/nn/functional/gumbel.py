@@ -29,6 +29,15 @@ def gumbel_softmax(logits: Any, tau: float = 1, hard: bool = False, eps: float =
 
     Convention: ``hard`` is straight through: its value and its gradient belong to different functions. ``eps`` is an
     old argument without effect. Both as torch.
+
+    Raises what :func:`softmax` raises.
+
+    Examples
+    --------
+    >>> _ = manual.manual_seed(0)
+    >>> choice = F.gumbel_softmax(tensor([[5.0, -5.0, -5.0]] * 3), hard=True)
+    >>> choice.sum(1)
+    Tensor([1., 1., 1.])
     """
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from manual import random, rules
+from manual.nn.functional.pooling_examples import EXAMPLES
 from manual.tensor import Tensor, apply, as_array
 
 __all__ = [
@@ -41,12 +42,31 @@ __all__ = [
     "max_unpool3d",
 ]
 
+_AXES = {1: "L", 2: "H, W", 3: "D, H, W"}
 _COUNTS = {1: "one int", 2: "two ints", 3: "three ints"}
+
+_DOCSTRING = """See :func:`manual.rules.{rule}`. A number stands for one in each of the axes.
+
+Shapes: input ``(N, C, {axes})`` or ``(C, {axes})``; the value the same, with other lengths in the place of ``{axes}``.
+
+Raises
+------
+TypeError
+    If a length is no integer.
+RuntimeError
+    If the shape or the lengths do not fit.
+ValueError
+    If an ``output_size`` or ratio is missing or out of reach.
+
+Examples
+--------
+"""
 
 
 def _named(function: Any, name: str, rule: Any) -> Any:
     function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"See :func:`manual.rules.{rule.__name__}`."
+    axes = _AXES[next(int(letter) for letter in name if letter.isdigit())]
+    function.__doc__ = _DOCSTRING.format(rule=rule.__name__, axes=axes) + EXAMPLES[name].strip()
     return function
 
 
@@ -160,7 +180,22 @@ def avg_pool1d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
 ) -> Tensor:
-    """See :func:`manual.rules.avg_pool`."""
+    """See :func:`manual.rules.avg_pool`.
+
+    Shapes: input ``(N, C, L)`` or ``(C, L)``; the value the same, with as many elements as there are windows.
+
+    Raises
+    ------
+    TypeError
+        If a length is no integer.
+    RuntimeError
+        If the shape or the lengths do not fit.
+
+    Examples
+    --------
+    >>> F.avg_pool1d(tensor([[1.0, 3.0, 2.0, 0.0]]), 2)
+    Tensor([[2., 1.]])
+    """
     return _avg_pool1d(input, kernel_size, stride, padding, ceil_mode, count_include_pad)
 
 

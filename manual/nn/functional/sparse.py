@@ -28,6 +28,29 @@ def embedding(
     gradient passes through the shortening. With ``sparse`` the gradient of ``weight`` is a
     :class:`~manual.sparse_rows.SparseRows` of the rows that were looked up; where ``weight`` is no leaf (something was
     computed to get it) it is an array all the same, and torch's is sparse.
+
+    Shapes: ``input`` (integers) ``(*)``, ``weight (rows, D)``; the value ``(*, D)``.
+
+    Raises
+    ------
+    RuntimeError
+        If the input is not integer.
+    AssertionError
+        If ``padding_idx`` is no row.
+    IndexError
+        If an index is no row.
+
+    Examples
+    --------
+    >>> table = tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> y = F.embedding(tensor([1, 1]), table)
+    >>> y
+    Tensor([[3., 4.],
+            [3., 4.]], requires_grad=True)
+    >>> y.backward(tensor([[5.0, 0.0], [7.0, 1.0]]))
+    >>> table.grad
+    array([[ 0.,  0.],
+           [12.,  1.]], dtype=float32)
     """
     indices, table = _indices(input, "embedding"), as_array(weight)
     if padding_idx is not None and not -len(table) <= padding_idx < len(table):
@@ -63,6 +86,30 @@ def embedding_bag(
 
     A vector ``input`` is cut into bags by ``offsets``; each row of a matrix is a bag. ``max_norm`` and ``sparse`` as in
     :func:`embedding`; the maximum takes no ``sparse``, as in torch.
+
+    Shapes: ``input`` (integers) ``(N,)`` with ``offsets (B,)``, or ``(B, L)``; ``per_sample_weights`` as the input,
+    ``weight (rows, D)``; the value ``(B, D)``.
+
+    Raises
+    ------
+    ValueError
+        If the shapes or the mode do not fit.
+    RuntimeError
+        If the input is not integer, or an index or ``padding_idx`` is no row.
+    NotImplementedError
+        If there are weights for the samples and the mode is not ``"sum"``.
+
+    Examples
+    --------
+    >>> table = tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    >>> y = F.embedding_bag(tensor([[0, 1], [1, 1]]), table, mode="sum")
+    >>> y
+    Tensor([[4., 6.],
+            [6., 8.]], requires_grad=True)
+    >>> y.backward(tensor([[5.0, 0.0], [7.0, 1.0]]))
+    >>> table.grad
+    array([[ 5.,  0.],
+           [19.,  2.]], dtype=float32)
     """
     indices, table = _indices(input, "embedding_bag"), as_array(weight)
     if per_sample_weights is not None and as_array(per_sample_weights).shape != indices.shape:
@@ -110,6 +157,17 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Tensor:
 
     Shapes: ``(*)`` to ``(*, num_classes)``; without ``num_classes`` there is one more than the largest class. Integers
     have no gradient.
+
+    Raises
+    ------
+    RuntimeError
+        If the input is not int64, or has a negative class or one beyond ``num_classes``.
+
+    Examples
+    --------
+    >>> F.one_hot(tensor([2, 0]), 3)
+    Tensor([[0, 0, 1],
+            [1, 0, 0]])
     """
     classes = as_array(tensor)
     if classes.dtype != np.int64:

@@ -47,6 +47,11 @@ def get_total_norm(
 
     Convention: the norm of each array is rounded to its dtype, and of order 0 the result is the number of *arrays* that
     have an element other than 0, both as in torch: it is the norm of the norms.
+
+    Examples
+    --------
+    >>> round(float(nn.utils.get_total_norm([tensor([3.0]), tensor([4.0, 0.0])])), 4)
+    5.0
     """
     if isinstance(tensors, (np.ndarray, Tensor)):
         tensors = [tensors]
@@ -107,6 +112,16 @@ def clip_grads_with_norm_(
 
     Convention: the factor is always multiplied, also where it is 1; the 1e-6 is torch's, and makes a gradient that is
     clipped end a little below ``max_norm``.
+
+    Shapes: parameters and gradients of any shape; ``total_norm`` is a scalar. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, 1.0]))
+    >>> weight.backward(tensor([3.0, 4.0]))
+    >>> nn.utils.clip_grads_with_norm_([weight], max_norm=1.0, total_norm=tensor(5.0))
+    >>> weight.grad
+    array([0.6, 0.8], dtype=float32)
     """
     coefficient = np.minimum(float(max_norm) / (as_array(total_norm) + 1e-6), 1.0)
     with np.errstate(invalid="ignore"):  # a norm that is infinite makes an infinite gradient nan, as in torch
@@ -127,9 +142,25 @@ def clip_grad_norm_(
     With ``g`` all gradients as one vector, ``g <- g min(1, max_norm / (|g| + 1e-6))``: the direction stays (Pascanu,
     Mikolov and Bengio 2013, algorithm 1). Clipping each tensor by a norm of its own would turn it.
 
+    Shapes: parameters and gradients of any shape; the norm that is returned is a scalar.
+
     Returns
     -------
     The norm before clipping. Parameters without gradient are left out.
+
+    Raises
+    ------
+    RuntimeError
+        If the norm is infinite or nan, and ``error_if_nonfinite``.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, 1.0]))
+    >>> weight.backward(tensor([3.0, 4.0]))
+    >>> float(nn.utils.clip_grad_norm_([weight], max_norm=1.0))
+    5.0
+    >>> weight.grad
+    array([0.6, 0.8], dtype=float32)
     """
     if isinstance(parameters, Tensor):
         parameters = [parameters]
@@ -145,7 +176,18 @@ def clip_grad_norm_(
 
 
 def clip_grad_value_(parameters: Iterable[Tensor] | Tensor, clip_value: float, foreach: Any = None) -> None:
-    """Cut every element of every gradient to ``[-clip_value, clip_value]``, in place; nan stays."""
+    """Cut every element of every gradient to ``[-clip_value, clip_value]``, in place; nan stays.
+
+    Shapes: parameters and gradients of any shape. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> weight = nn.Parameter(tensor([1.0, 1.0]))
+    >>> weight.backward(tensor([3.0, -0.5]))
+    >>> nn.utils.clip_grad_value_([weight], clip_value=1.0)
+    >>> weight.grad
+    array([ 1. , -0.5], dtype=float32)
+    """
     limit = float(clip_value)
     for gradient in _gradients(parameters):
         np.clip(gradient, -limit, limit, out=gradient)

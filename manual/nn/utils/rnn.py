@@ -38,6 +38,9 @@ class _Packed(NamedTuple):
 class PackedSequence(_Packed):
     """Sequences without their padding; made by :func:`pack_padded_sequence` or :func:`pack_sequence`.
 
+    Shapes: ``data (sum of the lengths, ...)``, ``batch_sizes (steps,)``, both indices ``(batch,)``. Raises nothing of
+    its own.
+
     Attributes
     ----------
     data : Tensor ``(rows, ...)``
@@ -47,6 +50,12 @@ class PackedSequence(_Packed):
     sorted_indices, unsorted_indices : Tensor of integers, or None
         Which sequence became the first, the second ...; and which of these each one became. ``None`` where they came
         sorted.
+
+    Examples
+    --------
+    >>> packed = nn.utils.rnn.pack_sequence([tensor([1.0, 2.0, 3.0]), tensor([10.0])])
+    >>> isinstance(packed, nn.utils.rnn.PackedSequence), packed.data, packed.batch_sizes.tolist()
+    (True, Tensor([ 1., 10.,  2.,  3.]), [2, 1, 1])
     """
 
     __slots__ = ()
@@ -68,17 +77,28 @@ class PackedSequence(_Packed):
         return self._replace(data=self.data.to(dtype))
 
     def double(self) -> PackedSequence:
+        """The same sequences in float64."""
         return self.to(np.float64)
 
     def float(self) -> PackedSequence:
+        """The same sequences in float32."""
         return self.to(np.float32)
 
     def half(self) -> PackedSequence:
+        """The same sequences in float16."""
         return self.to(np.float16)
 
 
 def invert_permutation(permutation: Any) -> Tensor | None:
-    """Where each number stands in a permutation of ``0 ... n - 1``: ``inverse[permutation[i]] = i``."""
+    """Where each number stands in a permutation of ``0 ... n - 1``: ``inverse[permutation[i]] = i``.
+
+    Shapes: ``(n,)`` to ``(n,)``; ``None`` stays ``None``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> nn.utils.rnn.invert_permutation(tensor([2, 0, 1])).tolist()
+    [1, 2, 0]
+    """
     if permutation is None:
         return None
     order = as_array(permutation)
@@ -92,6 +112,8 @@ def pack_padded_sequence(
 ) -> PackedSequence:
     """Pack sequences that are padded to one array.
 
+    Shapes: as said; the data ``(sum of the lengths, ...)``.
+
     Parameters
     ----------
     input : Tensor ``(steps, batch, ...)``, or ``(batch, steps, ...)`` where ``batch_first``
@@ -104,6 +126,18 @@ def pack_padded_sequence(
     RuntimeError
         If the lengths are not sorted where they must be, not positive, or of another number than the sequences, or if
         there is nothing to pack.
+
+    Examples
+    --------
+    >>> padded = tensor([[1.0, 10.0], [2.0, 0.0], [3.0, 0.0]], requires_grad=True)
+    >>> packed = nn.utils.rnn.pack_padded_sequence(padded, tensor([3, 1]))
+    >>> packed.data
+    Tensor([ 1., 10.,  2.,  3.], requires_grad=True)
+    >>> packed.data.backward(tensor([5.0, 6.0, 7.0, 8.0]))
+    >>> padded.grad
+    array([[5., 6.],
+           [7., 0.],
+           [8., 0.]], dtype=float32)
     """
     input, length = as_tensor(input), np.atleast_1d(as_array(lengths)).astype(np.int64)
     if length.ndim != 1:
@@ -146,6 +180,9 @@ def pad_packed_sequence(
 ) -> tuple[Tensor, Tensor]:
     """Undo :func:`pack_padded_sequence`: the padded sequences in their original order, and their lengths.
 
+    Shapes: the sequences ``(steps, batch, ...)``, with ``batch_first`` ``(batch, steps, ...)``; the lengths
+    ``(batch,)``.
+
     Parameters
     ----------
     total_length : how many steps to pad to, by default those of the longest sequence
@@ -154,6 +191,14 @@ def pad_packed_sequence(
     ------
     ValueError
         If a sequence is longer than ``total_length``.
+
+    Examples
+    --------
+    >>> packed = nn.utils.rnn.pack_sequence([tensor([1.0, 2.0, 3.0]), tensor([10.0])])
+    >>> padded, lengths = nn.utils.rnn.pad_packed_sequence(packed, batch_first=True)
+    >>> padded, lengths.tolist()
+    (Tensor([[ 1.,  2.,  3.],
+            [10.,  0.,  0.]]), [3, 1])
     """
     sizes = sequence.batch_sizes.data
     longest = len(sizes)
@@ -177,6 +222,8 @@ def pad_sequence(
 ) -> Tensor:
     """Pad sequences ``(length, ...)`` to one array ``(steps, batch, ...)``, or ``(batch, steps, ...)``.
 
+    Shapes: as said, with ``steps`` the greatest length.
+
     Parameters
     ----------
     padding_side : ``"right"`` pads behind a sequence, ``"left"`` before it
@@ -185,6 +232,12 @@ def pad_sequence(
     ------
     RuntimeError
         If there are none, the other axes differ, or the side is neither.
+
+    Examples
+    --------
+    >>> nn.utils.rnn.pad_sequence([tensor([1.0, 2.0, 3.0]), tensor([10.0])], batch_first=True, padding_value=9.0)
+    Tensor([[ 1.,  2.,  3.],
+            [10.,  9.,  9.]])
     """
     tensors = [as_tensor(sequence) for sequence in sequences]
     if not tensors:
@@ -201,7 +254,16 @@ def pad_sequence(
 
 
 def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = False) -> list[Tensor]:
-    """Undo :func:`pad_sequence`: the sequences as a list, padding cut off."""
+    """Undo :func:`pad_sequence`: the sequences as a list, padding cut off.
+
+    Shapes: ``(steps, batch, ...)`` to sequences ``(length, ...)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> padded = tensor([[1.0, 2.0, 3.0], [10.0, 9.0, 9.0]])
+    >>> nn.utils.rnn.unpad_sequence(padded, tensor([3, 1]), batch_first=True)
+    [Tensor([1., 2., 3.]), Tensor([10.])]
+    """
     padded, length = as_tensor(padded_sequences), as_array(lengths)
     if not batch_first:
         padded = padded.transpose(0, 1)
@@ -209,14 +271,37 @@ def unpad_sequence(padded_sequences: Any, lengths: Any, batch_first: bool = Fals
 
 
 def pack_sequence(sequences: Sequence[Any], enforce_sorted: bool = True) -> PackedSequence:
-    """Pack sequences ``(length, ...)``: :func:`pad_sequence` and :func:`pack_padded_sequence`."""
+    """Pack sequences ``(length, ...)``: :func:`pad_sequence` and :func:`pack_padded_sequence`.
+
+    Shapes: the data ``(sum of the lengths, ...)``.
+
+    Raises
+    ------
+    RuntimeError
+        If the sequences are not sorted by falling length, and ``enforce_sorted``.
+
+    Examples
+    --------
+    >>> packed = nn.utils.rnn.pack_sequence([tensor([10.0]), tensor([1.0, 2.0, 3.0])], enforce_sorted=False)
+    >>> packed.data, packed.sorted_indices.tolist()
+    (Tensor([ 1., 10.,  2.,  3.]), [1, 0])
+    """
     tensors = [as_tensor(sequence) for sequence in sequences]
     lengths = [len(tensor) for tensor in tensors]
     return pack_padded_sequence(pad_sequence(tensors), lengths, enforce_sorted=enforce_sorted)
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
-    """Undo :func:`pack_sequence`: the sequences as a list, in their original order."""
+    """Undo :func:`pack_sequence`: the sequences as a list, in their original order.
+
+    Shapes: each sequence ``(length, ...)``. Raises nothing of its own.
+
+    Examples
+    --------
+    >>> packed = nn.utils.rnn.pack_sequence([tensor([1.0, 2.0, 3.0]), tensor([10.0])])
+    >>> nn.utils.rnn.unpack_sequence(packed)
+    [Tensor([1., 2., 3.]), Tensor([10.])]
+    """
     padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
     return unpad_sequence(padded, lengths, batch_first=True)
 

@@ -57,6 +57,8 @@ class SequentialLR(_Composite):
 
     where each begins from ``initial_lr`` (its closed form at 0), not from where the one before has left the rate.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -75,6 +77,20 @@ class SequentialLR(_Composite):
     Convention: as in torch, making it sets the rates back to ``initial_lr`` and lets the first schedule begin anew, as
     all of them have made their first step when they were made themselves. A schedule without closed form begins from
     the rate that it finds (``MultiplicativeLR``, by ``f(0)``), and one made of schedules cannot take over at all.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> warm = optim.lr_scheduler.LinearLR(sgd, start_factor=0.5, total_iters=2)
+    >>> cool = optim.lr_scheduler.ExponentialLR(sgd, gamma=0.5)
+    >>> schedule = optim.lr_scheduler.SequentialLR(sgd, [warm, cool], milestones=[2])
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.4, 0.6, 0.8, 0.4, 0.2])
     """
 
     def __init__(
@@ -130,6 +146,8 @@ class ChainedScheduler(_Composite):
 
     With schedules in chainable form, ``γ_t = γ_0 f_1(t) f_2(t) ...``.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     schedulers : sequence of LRScheduler
@@ -144,6 +162,20 @@ class ChainedScheduler(_Composite):
         If one is no schedule.
 
     Convention: a schedule in closed form overwrites what those before it have done, as in torch.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> halve = optim.lr_scheduler.ExponentialLR(sgd, gamma=0.5)
+    >>> warm = optim.lr_scheduler.ConstantLR(sgd, factor=0.25, total_iters=2)
+    >>> schedule = optim.lr_scheduler.ChainedScheduler([halve, warm])
+    >>> rates = []
+    >>> for _ in range(4):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.2, 0.1, 0.2, 0.1])
     """
 
     def __init__(self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None):

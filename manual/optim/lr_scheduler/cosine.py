@@ -19,6 +19,8 @@ class CosineAnnealingLR(LRScheduler):
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (ICLR 2017), equation 5.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -29,6 +31,25 @@ class CosineAnnealingLR(LRScheduler):
     last_epoch : int
 
     Convention: there is no restart, as in torch: beyond ``T_max`` the rate climbs back.
+
+    Raises
+    ------
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.CosineAnnealingLR(sgd, T_max=4)
+    >>> rates = []
+    >>> for _ in range(7):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8   , 0.6828, 0.4   , 0.1172, 0.    , 0.1172, 0.4   ])
     """
 
     def __init__(self, optimizer: Optimizer, T_max: int, eta_min: float = 0.0, last_epoch: int = -1):
@@ -61,6 +82,8 @@ class CosineAnnealingWarmRestarts(LRScheduler):
 
     Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts" (ICLR 2017), equation 5.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -79,6 +102,27 @@ class CosineAnnealingWarmRestarts(LRScheduler):
     Convention: as in torch, ``step(epoch)`` takes fractions of an epoch, without a warning, and keeps the whole epochs
     as ``last_epoch``; a schedule that is made with a ``last_epoch`` of its own stands in the run of length ``T_0``,
     ``t = last_epoch + 1``.
+
+    Raises
+    ------
+    ValueError
+        If ``T_0`` or ``T_mult`` is no positive integer, ``eta_min`` no number, or an epoch negative.
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.CosineAnnealingWarmRestarts(sgd, T_0=2, T_mult=2)
+    >>> rates = []
+    >>> for _ in range(8):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8   , 0.4   , 0.8   , 0.6828, 0.4   , 0.1172, 0.8   , 0.7696])
     """
 
     def __init__(self, optimizer: Optimizer, T_0: int, T_mult: int = 1, eta_min: float = 0.0, last_epoch: int = -1):

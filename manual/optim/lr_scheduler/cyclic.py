@@ -30,6 +30,8 @@ class CyclicLR(LRScheduler):
     Smith, "Cyclical Learning Rates for Training Neural Networks" (WACV 2017), section 3; the momentum from Smith, "A
     disciplined approach to neural network hyper-parameters: Part 1" (2018), section 4.3.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -53,9 +55,23 @@ class CyclicLR(LRScheduler):
     ------
     ValueError
         If the mode is unknown, the optimizer has no momentum to move, or a list has not one value per group.
+    TypeError
+        If ``optimizer`` is no Optimizer.
 
     Convention: a step is a micro step of training, not an epoch. The rates of the optimizer are overwritten by
     ``base_lr``, an ``initial_lr`` that a group already has stays. The last value of a cycle is the first of the next.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8, momentum=0.9)
+    >>> schedule = optim.lr_scheduler.CyclicLR(sgd, 0.1, 0.5, step_size_up=2, mode="triangular2")
+    >>> rates = []
+    >>> for _ in range(8):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.1, 0.3, 0.5, 0.3, 0.1, 0.2, 0.3, 0.2])
     """
 
     def __init__(

@@ -13,11 +13,32 @@ class ExponentialLR(LRScheduler):
 
     Closed form: ``γ_t = γ_0 · gamma^t``.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
     gamma : float
     last_epoch : int
+
+    Raises
+    ------
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.ExponentialLR(sgd, gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8 , 0.4 , 0.2 , 0.1 , 0.05])
     """
 
     def __init__(self, optimizer: Optimizer, gamma: float, last_epoch: int = -1):

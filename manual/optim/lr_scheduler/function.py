@@ -50,6 +50,8 @@ class _OfFunctions(LRScheduler):
 class LambdaLR(_OfFunctions):
     """The initial rate times a function of the epoch: ``γ_t = γ_0 · f(t)``.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -58,6 +60,25 @@ class LambdaLR(_OfFunctions):
     last_epoch : int
 
     Convention: closed form, as in torch: a rate changed by hand is overwritten at the next step.
+
+    Raises
+    ------
+    ValueError
+        If there is not one function for each group.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.LambdaLR(sgd, lambda epoch: 1 / (1 + epoch))
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8   , 0.4   , 0.2667, 0.2   , 0.16  ])
     """
 
     def get_lr(self) -> list[float]:
@@ -71,6 +92,8 @@ class MultiplicativeLR(_OfFunctions):
     Closed form: ``γ_t = γ_0 · f(1) f(2) ... f(t)``. A warm-up or decay that is known only as it goes, from one epoch to
     the next, is written so.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -79,6 +102,27 @@ class MultiplicativeLR(_OfFunctions):
     last_epoch : int
 
     Convention: ``f(0)`` is never asked for, and ``step(epoch)`` multiplies by ``f(epoch)`` once, as in torch.
+
+    Raises
+    ------
+    ValueError
+        If there is not one function for each group.
+    TypeError
+        If one is no function.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.MultiplicativeLR(sgd, lambda epoch: epoch / (1 + epoch))
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8   , 0.4   , 0.2667, 0.2   , 0.16  ])
     """
 
     def _check(self) -> None:

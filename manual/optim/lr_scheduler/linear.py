@@ -15,6 +15,8 @@ class LinearLR(LRScheduler):
 
         ``f(t) / f(t−1) = 1 + (e − s) / (T s + (t − 1)(e − s))``
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -25,6 +27,27 @@ class LinearLR(LRScheduler):
     total_iters : int
         ``T``.
     last_epoch : int
+
+    Raises
+    ------
+    ValueError
+        If a factor is out of its range.
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.LinearLR(sgd, start_factor=0.25, total_iters=3)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.2, 0.4, 0.6, 0.8, 0.8])
     """
 
     def __init__(
@@ -69,6 +92,8 @@ class PolynomialLR(LRScheduler):
 
     Chen, Papandreou, Kokkinos, Murphy and Yuille, "DeepLab" (2016), section 4.1 (the "poly" policy).
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -77,6 +102,25 @@ class PolynomialLR(LRScheduler):
     power : float
         ``p``.
     last_epoch : int
+
+    Raises
+    ------
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.PolynomialLR(sgd, total_iters=4, power=2)
+    >>> rates = []
+    >>> for _ in range(6):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8 , 0.45, 0.2 , 0.05, 0.  , 0.  ])
     """
 
     def __init__(self, optimizer: Optimizer, total_iters: int = 5, power: float = 1.0, last_epoch: int = -1):

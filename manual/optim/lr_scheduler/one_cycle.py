@@ -32,6 +32,8 @@ class OneCycleLR(LRScheduler):
     Smith and Topin, "Super-Convergence: Very Fast Training of Neural Networks Using Large Learning Rates" (2018),
     section 3.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -54,9 +56,25 @@ class OneCycleLR(LRScheduler):
     ValueError
         If an option is out of range, the optimizer has no momentum to move, or ``step`` is called more than ``N``
         times.
+    TypeError
+        If ``optimizer`` is no Optimizer.
 
     Convention: two phases by default, as in torch (fastai's schedule); the paper's has three. In the last phase of
     three the momentum stays at its maximum.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8, momentum=0.9)
+    >>> schedule = optim.lr_scheduler.OneCycleLR(
+    ...     sgd, max_lr=1.0, total_steps=5, pct_start=0.4, anneal_strategy="linear"
+    ... )
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.04  , 1.    , 0.6667, 0.3333, 0.    ])
     """
 
     def __init__(

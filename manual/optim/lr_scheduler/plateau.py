@@ -25,6 +25,8 @@ class ReduceLROnPlateau(LRScheduler):
     after a reduction none is counted. A reduction ``γ ← max(γ · factor, min_lr)`` that would change the rate by no more
     than ``eps`` is left out, but starts the cooldown.
 
+    Takes no arrays: the metric is one number, a rate one for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -53,6 +55,19 @@ class ReduceLROnPlateau(LRScheduler):
 
     Convention: nan is never better, as in torch. A metric of the wrong sign makes *rel* ask for less, not more: with
     ``b = -1`` and *min*, ``m < -(1 − ε)``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.ReduceLROnPlateau(sgd, factor=0.5, patience=1)
+    >>> rates = []
+    >>> for loss in (1.0, 0.5, 0.6, 0.5, 0.4):
+    ...     schedule.step(loss)
+    ...     rates.append(schedule.get_last_lr()[0])
+    >>> rates
+    [0.8, 0.8, 0.8, 0.4, 0.4]
+    >>> schedule.best
+    0.4
     """
 
     def __init__(
@@ -132,6 +147,7 @@ class ReduceLROnPlateau(LRScheduler):
 
     @property
     def in_cooldown(self) -> bool:
+        """Whether bad epochs are not counted at present."""
         return self.cooldown_counter > 0
 
     def _is_better(self, metric: float, best: float) -> bool:

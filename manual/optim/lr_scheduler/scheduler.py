@@ -17,6 +17,8 @@ __all__ = ["LRScheduler", "attributes_of", "one_per_group", "rates_of", "require
 class LRScheduler:
     """Base of the schedulers. A subclass says in ``get_lr`` which rates hold from ``last_epoch`` on.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -49,6 +51,21 @@ class LRScheduler:
         If ``optimizer`` is no Optimizer.
     KeyError
         If it shall go on from an epoch and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> class Harmonic(optim.lr_scheduler.LRScheduler):
+    ...     def get_lr(self):
+    ...         return [base / (1 + self.last_epoch) for base in self.base_lrs]
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.6)
+    >>> schedule = Harmonic(sgd)
+    >>> rates = []
+    >>> for _ in range(3):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.6, 0.3, 0.2])
     """
 
     _get_lr_called_within_step = False

@@ -17,12 +17,33 @@ class StepLR(LRScheduler):
 
     Closed form: ``γ_t = γ_0 · gamma^⌊t / step_size⌋``.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
     step_size : int
     gamma : float
     last_epoch : int
+
+    Raises
+    ------
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.StepLR(sgd, step_size=2, gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8, 0.8, 0.4, 0.4, 0.2])
     """
 
     def __init__(self, optimizer: Optimizer, step_size: int, gamma: float = 0.1, last_epoch: int = -1):
@@ -44,12 +65,33 @@ class MultiStepLR(LRScheduler):
 
     Closed form: ``γ_t = γ_0 · gamma^(number of milestones ≤ t)``.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
     milestones : iterable of int
     gamma : float
     last_epoch : int
+
+    Raises
+    ------
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.MultiStepLR(sgd, milestones=[1, 4], gamma=0.5)
+    >>> rates = []
+    >>> for _ in range(6):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.8, 0.4, 0.4, 0.4, 0.2, 0.2])
     """
 
     def __init__(self, optimizer: Optimizer, milestones: Iterable[int], gamma: float = 0.1, last_epoch: int = -1):
@@ -72,6 +114,8 @@ class ConstantLR(LRScheduler):
 
     Closed form: ``γ_t = γ_0 · factor`` for ``t < T``, else ``γ_0``.
 
+    Takes no arrays: a rate is one number for each parameter group.
+
     Parameters
     ----------
     optimizer : Optimizer
@@ -83,6 +127,27 @@ class ConstantLR(LRScheduler):
 
     Convention: the factor is taken back at ``T`` by a multiplication with ``1 / factor``, as in torch. So the rate may
     end an ulp beside its start, and a ``factor`` of 0 ends there with a ``ZeroDivisionError``.
+
+    Raises
+    ------
+    ValueError
+        If ``factor`` is not in [0, 1].
+    TypeError
+        If ``optimizer`` is no Optimizer.
+    KeyError
+        If ``last_epoch`` is given, and a group has no ``initial_lr``.
+
+    Examples
+    --------
+    >>> sgd = optim.SGD([nn.Parameter(tensor([1.0]))], lr=0.8)
+    >>> schedule = optim.lr_scheduler.ConstantLR(sgd, factor=0.25, total_iters=2)
+    >>> rates = []
+    >>> for _ in range(5):
+    ...     rates.append(schedule.get_last_lr()[0])
+    ...     sgd.step()
+    ...     schedule.step()
+    >>> np.round(rates, 4)
+    array([0.2, 0.2, 0.8, 0.8, 0.8])
     """
 
     def __init__(self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1):

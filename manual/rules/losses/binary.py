@@ -44,6 +44,14 @@ def binary_cross_entropy(
         If the shapes differ.
     RuntimeError
         If an element of ``input`` or ``target`` lies outside [0, 1], or ``weight`` does not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.binary_cross_entropy(np.array([0.5, 0.25]), np.array([1.0, 0.0]))
+    >>> np.round(value, 4)
+    np.float64(0.4904)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([-2.    ,  1.3333]), None)
     """
     input, target = same_shape(input, target)
     weight = _broadcast_weight("weight", weight, input)
@@ -113,6 +121,16 @@ def binary_cross_entropy_with_logits(
         If the shapes differ.
     RuntimeError
         If ``weight`` or ``pos_weight`` does not broadcast.
+
+    Examples
+    --------
+    >>> input = np.array([0.0, 2.0])
+    >>> target = np.array([1.0, 0.0])
+    >>> value, pullback = losses.binary_cross_entropy_with_logits(input, target, pos_weight=np.array(3.0))
+    >>> np.round(value, 4)
+    np.float64(2.1032)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([-1.5   ,  0.8808]), None)
     """
     input, target = same_shape(input, target)
     weight = _broadcast_weight("weight", weight, input)

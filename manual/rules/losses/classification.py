@@ -42,6 +42,21 @@ def nll_loss(
         If shapes or dtypes do not fit, as torch distinguishes them.
     IndexError
         If a class is out of bounds.
+    ValueError
+        If the batches differ, the input is a scalar, or ``reduction`` is unknown.
+    RuntimeError
+        If the target is not integer or has a shape that does not fit, or ``weight`` has another size or dtype.
+
+    Examples
+    --------
+    >>> input = np.array([[-1.0, -2.0], [-0.5, -4.0]])
+    >>> target = np.array([0, 1])
+    >>> value, pullback = losses.nll_loss(input, target, weight=np.array([1.0, 3.0]))
+    >>> np.round(value, 4)
+    np.float64(3.25)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([[-0.5,  0. ],
+           [ 0. , -1.5]]), None)
     """
     if type(target) is not np.ndarray:
         target = np.asarray(target)
@@ -97,6 +112,20 @@ def cross_entropy(
         If shapes, dtypes or ``label_smoothing`` do not fit, as torch distinguishes them.
     IndexError
         If a class is out of bounds.
+    ValueError
+        If the batches differ, the input is a scalar, or ``reduction`` is unknown.
+    RuntimeError
+        If the target has a shape or dtype that does not fit, ``weight`` another size or dtype, or ``label_smoothing``
+        is not in [0, 1].
+
+    Examples
+    --------
+    >>> value, pullback = losses.cross_entropy(np.array([[0.0, 0.0], [0.0, 0.0]]), np.array([0, 1]))
+    >>> np.round(value, 4)
+    np.float64(0.6931)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([[-0.5,  0.5],
+           [ 0.5, -0.5]]), None)
     """
     if type(target) is not np.ndarray:
         target = np.asarray(target)
@@ -135,7 +164,19 @@ def cross_entropy(
 
 
 def class_denominator(input: Array, target: Array, *, weight: Array | None = None, ignore_index: int = -100) -> float:
-    """By what the mean of ``nll_loss`` and ``cross_entropy`` divides: the rows that count, or their target weights."""
+    """By what the mean of ``nll_loss`` and ``cross_entropy`` divides: the rows that count, or their target weights.
+
+    Shapes: ``input``, ``target`` and ``weight`` as the loss takes them; the value is a number. Raises what the loss
+    raises.
+
+    Examples
+    --------
+    >>> logits = np.zeros((3, 2))
+    >>> losses.class_denominator(logits, np.array([0, 1, -100]))
+    2.0
+    >>> losses.class_denominator(logits, np.array([0, 1, 1]), weight=np.array([0.5, 2.0]))
+    4.5
+    """
     if target.shape == input.shape:
         return float(target.size / target.shape[1]) if target.ndim > 1 else 1.0
     if input.ndim == 1:

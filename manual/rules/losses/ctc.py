@@ -63,6 +63,16 @@ def ctc_loss(
         If shapes, lengths, labels or ``blank`` do not fit.
     ValueError
         For an unknown reduction.
+
+    Examples
+    --------
+    >>> even, lengths = np.log([[[0.5, 0.5]], [[0.5, 0.5]]]), (np.array([2]), np.array([1]))
+    >>> value, pullback = losses.ctc_loss(even, np.array([[1]]), *lengths, reduction="none")
+    >>> np.exp(-value)
+    array([0.75])
+    >>> pullback(np.array([3.0]), (True, False, False, False))[0][:, 0]
+    array([[ 0.5, -0.5],
+           [ 0.5, -0.5]])
     """
     single = log_probs.ndim == 2
     lattice = _lattice(log_probs, targets, input_lengths, target_lengths, blank)

@@ -35,6 +35,14 @@ def kl_div(input: Array, target: Array, *, reduction: str = "mean", log_target: 
     ------
     ValueError
         For an unknown reduction.
+
+    Examples
+    --------
+    >>> value, pullback = losses.kl_div(np.array([[-1.0, -0.5]]), np.array([[0.25, 0.75]]), reduction="batchmean")
+    >>> np.round(value, 4)
+    np.float64(0.0627)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([[-0.5, -1.5]]), None)
     """
     input, target = np.asarray(input), np.asarray(target)
     if log_target:

@@ -43,6 +43,14 @@ def gaussian_nll_loss(
         If ``var`` has another shape, or a negative entry.
     RuntimeError
         If input and target do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.gaussian_nll_loss(np.array([1.0, 3.0]), np.array([0.0, 1.0]), np.array([1.0, 4.0]))
+    >>> np.round(value, 4)
+    np.float64(0.8466)
+    >>> pullback(np.array(2.0), (True, False, False))
+    (array([1. , 0.5]), None, None)
     """
     variance = np.asarray(var, input.dtype)
     if isinstance(var, np.ndarray) and var.shape != input.shape:
@@ -102,6 +110,21 @@ def poisson_nll_loss(
 
     Convention: ``eps`` is added inside the logarithm. Up to ``t = 1`` Stirling's terms are left out, and so are their
     slopes; torch 2.13 answers NaN for the slope in a target of 0 (or less), this rule ``-x``.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.poisson_nll_loss(np.array([0.0, 1.0]), np.array([2.0, 1.0]))
+    >>> np.round(value, 4)
+    np.float64(1.3591)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([-1.    ,  1.7183]), None)
     """
     shape = common_shape(input.shape, target.shape)
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):

@@ -56,6 +56,18 @@ def linear_cross_entropy(
     ------
     RuntimeError, ValueError, IndexError
         As :func:`cross_entropy`, and if the shapes or dtypes of the affine map do not fit.
+    RuntimeError
+        If a shape does not fit, or the input and the weight have different dtypes.
+
+    Examples
+    --------
+    >>> rows, weight = np.array([[1.0, 2.0]]), np.zeros((2, 2))
+    >>> value, pullback = losses.linear_cross_entropy(rows, weight, target=np.array([1]))
+    >>> np.round(value, 4)
+    np.float64(0.6931)
+    >>> pullback(np.array(4.0), (False, True, False))[1]
+    array([[ 2.,  4.],
+           [-2., -4.]])
     """
     given = np.asarray(target)
     logits_shape = _check(input, linear_weight, given, linear_bias, ignore_index)

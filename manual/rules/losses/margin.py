@@ -35,6 +35,16 @@ def hinge_loss(input: Array, target: Array, *, reduction: str = "mean") -> tuple
     ------
     ValueError
         If the shapes differ.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.hinge_loss(np.array([0.5, 3.0, 1.0]), np.array([1.0, 1.0, -1.0]))
+    >>> np.round(value, 4)
+    np.float64(0.8333)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([-0.6667, -0.    ,  0.6667]), None)
     """
     input, target = same_shape(input, target)
     slack = 1 - target * input
@@ -62,6 +72,16 @@ def squared_hinge_loss(input: Array, target: Array, *, reduction: str = "mean") 
     ------
     ValueError
         If the shapes differ.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.squared_hinge_loss(np.array([0.5, 3.0, 1.0]), np.array([1.0, 1.0, -1.0]))
+    >>> np.round(value, 4)
+    np.float64(1.4167)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([-0.6667, -0.    ,  2.6667]), None)
     """
     input, target = same_shape(input, target)
     slack = np.maximum(1 - target * input, 0)
@@ -86,6 +106,21 @@ def soft_margin_loss(input: Array, target: Array, *, reduction: str = "mean") ->
     Convention: torch computes the formula as it is printed and overflows to infinity (with a gradient of nan) where
     ``z`` passes 88 in float32 or 709 in float64. This rule stays finite; elsewhere the two agree. torch gives no
     gradient for the target; this rule does.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.soft_margin_loss(np.array([0.0, 2.0]), np.array([1.0, -1.0]))
+    >>> np.round(value, 4)
+    np.float64(1.41)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([-0.5   ,  0.8808]), None)
     """
     input, target = paired(input, target)
     exponent = -(target * input)
@@ -135,6 +170,14 @@ def multi_margin_loss(
         If ``p`` is neither 1 nor 2.
     RuntimeError
         If shapes or dtypes do not fit, or a class is out of range (torch raises no IndexError here).
+
+    Examples
+    --------
+    >>> value, pullback = losses.multi_margin_loss(np.array([[2.0, 1.5, 0.0]]), np.array([0]), margin=1.0)
+    >>> np.round(value, 4)
+    np.float64(0.1667)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([[-0.6667,  0.6667,  0.    ]]), None)
     """
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")

@@ -34,6 +34,16 @@ def multilabel_margin_loss(input: Array, target: Array, *, reduction: str = "mea
     ------
     RuntimeError
         If shapes or dtypes do not fit, or a class is out of range.
+    ValueError
+        If ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> value, pullback = losses.multilabel_margin_loss(np.array([[0.0, 0.5, 2.0]]), np.array([[0, -1, 1]]))
+    >>> np.round(value, 4)
+    np.float64(1.5)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([[-1.3333,  0.6667,  0.6667]]), None)
     """
     target = np.asarray(target)
     if input.ndim > 2 or (input.ndim and not input.shape[-1]):
@@ -94,6 +104,16 @@ def multilabel_soft_margin_loss(
         If the shapes do not broadcast.
     IndexError
         If there is no axis of classes.
+    ValueError
+        If ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> value, pullback = losses.multilabel_soft_margin_loss(np.array([[0.0, 2.0]]), np.array([[1.0, 0.0]]))
+    >>> np.round(value, 4)
+    np.float64(1.41)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([[-0.5   ,  0.8808]]), None)
     """
     shape = common_shape(input.shape, target.shape)
     if not shape:

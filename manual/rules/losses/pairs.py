@@ -46,6 +46,19 @@ def margin_ranking_loss(
     ------
     RuntimeError
         If the inputs have different numbers of axes, or do not broadcast.
+    ValueError
+        If ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> first = np.array([1.0, 4.0])
+    >>> second = np.array([2.0, 1.0])
+    >>> target = np.array([1.0, 1.0])
+    >>> value, pullback = losses.margin_ranking_loss(first, second, target, margin=1.0)
+    >>> np.round(value, 4)
+    np.float64(1.0)
+    >>> pullback(np.array(2.0), (True, False, False))
+    (array([-1., -0.]), None, None)
     """
     inputs = input1, input2, target
     if not input1.ndim == input2.ndim == target.ndim:
@@ -82,6 +95,21 @@ def hinge_embedding_loss(
 
     Convention: at the margin the slope is -1. A target that is neither 1 nor -1 gets the *sum* of both terms, since
     each is left out only where the other target holds. Both as torch. The target has no gradient.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.hinge_embedding_loss(np.array([0.5, 0.5]), np.array([1.0, -1.0]), margin=2.0)
+    >>> np.round(value, 4)
+    np.float64(1.0)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([ 1., -1.]), None)
     """
     target = np.asarray(target)
     shape = common_shape(input.shape, target.shape)
@@ -120,6 +148,20 @@ def cosine_embedding_loss(
     ------
     RuntimeError
         If the shapes do not fit.
+    ValueError
+        If ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> first = np.array([[3.0, 4.0], [3.0, 4.0]])
+    >>> second = np.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> target = np.array([1.0, -1.0])
+    >>> value, pullback = losses.cosine_embedding_loss(first, second, target=target, margin=0.5)
+    >>> np.round(value, 4)
+    np.float64(0.35)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([[-0.128,  0.096],
+           [-0.096,  0.072]]), None)
     """
     target = np.asarray(target)
     if target.ndim > 1:
@@ -191,6 +233,17 @@ def triplet_margin_loss(
         If the margin is not positive.
     RuntimeError
         If the shapes do not fit.
+
+    Examples
+    --------
+    >>> anchor = np.array([[0.0, 0.0]])
+    >>> positive = np.array([[3.0, 4.0]])
+    >>> negative = np.array([[0.0, 6.0]])
+    >>> value, pullback = losses.triplet_margin_loss(anchor, positive, negative, margin=2.0, eps=0.0)
+    >>> np.round(value, 4)
+    np.float64(1.0)
+    >>> pullback(np.array(2.0), (True, False, False))
+    (array([[-1.2,  0.4]]), None, None)
     """
     if margin <= 0:
         raise ValueError(f"margin must be greater than 0, got {margin}")

@@ -29,6 +29,21 @@ def mse_loss(input: Array, target: Array, *, reduction: str = "mean") -> tuple[A
 
     Convention: torch has no factor 1/2, and ``"mean"`` divides by *elements*. A course's ``1/(2m)`` sums over the
     columns of a row and divides by twice the rows: it is ``columns / 2`` times this mean.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.mse_loss(np.array([1.0, 3.0]), np.array([0.0, 1.0]))
+    >>> np.round(value, 4)
+    np.float64(2.5)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([2., 4.]), None)
     """
     input, target = paired(input, target)
     difference = input - target
@@ -51,6 +66,21 @@ def l1_loss(input: Array, target: Array, *, reduction: str = "mean") -> tuple[An
     Derivation: ``dl/dd = sign(d)``; every error pulls equally hard, however small.
 
     Convention: at ``d = 0`` any slope between -1 and 1 is a subgradient; torch and this rule take 0.
+
+    Raises
+    ------
+    ValueError
+        If ``reduction`` is unknown.
+    RuntimeError
+        If the shapes do not broadcast.
+
+    Examples
+    --------
+    >>> value, pullback = losses.l1_loss(np.array([1.0, 3.0]), np.array([2.0, 1.0]))
+    >>> np.round(value, 4)
+    np.float64(1.5)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([-1.,  1.]), None)
     """
     input, target = paired(input, target)
     difference = input - target
@@ -83,6 +113,16 @@ def smooth_l1_loss(input: Array, target: Array, *, reduction: str = "mean", beta
     ------
     RuntimeError
         If ``beta`` is negative.
+    ValueError
+        If ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> value, pullback = losses.smooth_l1_loss(np.array([1.0, 5.0]), np.array([0.0, 1.0]), beta=2.0)
+    >>> np.round(value, 4)
+    np.float64(1.625)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([0.5, 1. ]), None)
     """
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
@@ -123,6 +163,16 @@ def huber_loss(input: Array, target: Array, *, reduction: str = "mean", delta: f
     ------
     RuntimeError
         If ``delta`` is not positive.
+    ValueError
+        If ``reduction`` is unknown.
+
+    Examples
+    --------
+    >>> value, pullback = losses.huber_loss(np.array([1.0, 5.0]), np.array([0.0, 1.0]), delta=2.0)
+    >>> np.round(value, 4)
+    np.float64(3.25)
+    >>> pullback(np.array(2.0), (True, False))
+    (array([1., 2.]), None)
     """
     if not delta > 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
