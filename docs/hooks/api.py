@@ -54,6 +54,10 @@ def api_page(package: str) -> str:
         parts += [f"::: {home}" for home in here.values()]
         if elsewhere:
             parts += ["## The ops", "Each is a rule, lifted from arrays to tensors.", _table(module, elsewhere)]
+        others = {one: home for one, home in defined.items() if home in shown and one != home.rpartition(".")[2]}
+        parts += [
+            f"`{one}` is [`{home.rpartition('.')[2]}`][{home}] under another name." for one, home in others.items()
+        ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

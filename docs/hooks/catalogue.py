@@ -1,4 +1,4 @@
-"""The pages that list what the code knows: causes, layers, losses, optimizers, schedulers. Markdown, made of records."""
+"""The pages that list what the code knows: causes, layers, losses, optimizers and schedulers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-__all__ = ["cause_groups", "causes_page", "listing_page", "table"]
+__all__ = ["LISTED", "cause_groups", "causes_page", "cell", "listing_page", "table"]
 
 _INTRODUCTIONS = {
     "layers": "Every module of `manual.nn` that is no loss. *Samples*: how many samples of PyTorch's own test database "
@@ -24,6 +24,8 @@ _PACKAGES = {
     "optimizers": "manual.optim",
     "schedulers": "manual.optim.lr_scheduler",
 }
+LISTED = tuple(_PACKAGES)
+"""The kinds that have a page."""
 
 
 def causes_page() -> str:
@@ -37,8 +39,8 @@ def causes_page() -> str:
             planted.setdefault(cause, []).append(fault["name"])
     parts = [
         "# The catalogue of causes",
-        f"A diagnosis gives one of these {len(CAUSES)} names to a divergence. A name is given only if the mistake, made in "
-        "the reference, gives the actual side's numbers down to the noise floor: see "
+        f"A diagnosis gives one of these {len(CAUSES)} names to a divergence. A name is given only if the mistake, "
+        "made in the reference, gives the actual side's numbers down to the noise floor: see "
         "[how a verdict is reached](../verdicts.md). `gradlock list causes` prints the same list.",
         "*Planted as* shows mistakes of the [benchmark](../faults.md) that must be given this name. Plant one with "
         "`gradlock run mlp-digits --fault NAME`.",
@@ -87,6 +89,11 @@ def listing_page(kind: str) -> str:
 
 
 def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; bars in cells are escaped."""
+    """A table in Markdown."""
     lines = [headers, ["---"] * len(headers), *rows]
-    return "\n".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(map(cell, line)) + " |" for line in lines)
+
+
+def cell(text: str) -> str:
+    """A text that cannot break a table."""
+    return text.replace("|", "\\|")

@@ -49,7 +49,9 @@ def _made(name: str, value: Any, parent: griffe.Module) -> griffe.Function:
         )
     )
     returns = inspect.signature(value).return_annotation
-    made = griffe.Function(name, parameters=parameters, returns=None if returns is inspect._empty else str(returns))
+    made = griffe.Function(
+        name, parameters=parameters, returns=None if returns is inspect.Signature.empty else str(returns)
+    )
     made.parent = parent
     made.docstring = griffe.Docstring(as_markdown(inspect.getdoc(value) or ""), parent=made)
     return made

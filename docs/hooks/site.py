@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from api import PAGES, api_page
-from catalogue import causes_page, listing_page
+from catalogue import LISTED, causes_page, listing_page
 from commands import commands_page
 from mkdocs.structure.files import File, Files
 from notebooks import executed, page_of
@@ -28,9 +28,9 @@ def generated() -> dict[str, Callable[[], str]]:
     return {
         "command-line.md": commands_page,
         "catalogue/causes.md": causes_page,
-        **{f"catalogue/{kind}.md": partial(listing_page, kind) for kind in ("layers", "losses", "optimizers", "schedulers")},
+        **{f"catalogue/{kind}.md": partial(listing_page, kind) for kind in LISTED},
         **{f"api/{package}.md": partial(api_page, package) for package in PAGES},
-    }  # fmt: skip
+    }
 
 
 def on_files(files: Files, config: Any) -> Files:
