@@ -51,7 +51,7 @@ def api_page(package: str) -> str:
         if name != package and here:
             parts += [f"## {name}", _introduction(module)]
         shown.update(here.values())
-        parts += [f"::: {home}" for home in here.values()]
+        parts += [f"::: {home}" for home in dict.fromkeys(here.values())]
         if elsewhere:
             parts += ["## The ops", "Each is a rule, lifted from arrays to tensors.", _table(module, elsewhere)]
         others = {one: home for one, home in defined.items() if home in shown and one != home.rpartition(".")[2]}

@@ -13,10 +13,11 @@ from typing import Any
 from api import PAGES, api_page
 from catalogue import LISTED, causes_page, listing_page
 from commands import commands_page
+from derivations import lesson_page, lessons
 from mkdocs.structure.files import File, Files
 from notebooks import executed, page_of
 
-__all__ = ["generated", "on_files", "on_page_content"]
+__all__ = ["generated", "on_config", "on_files", "on_page_content"]
 
 NOTEBOOKS = ("learner", "porter")
 
@@ -29,8 +30,17 @@ def generated() -> dict[str, Callable[[], str]]:
         "command-line.md": commands_page,
         "catalogue/causes.md": causes_page,
         **{f"catalogue/{kind}.md": partial(listing_page, kind) for kind in LISTED},
+        **{f"derivations/{name}.md": partial(lesson_page, name) for name in lessons()},
         **{f"api/{package}.md": partial(api_page, package) for package in PAGES},
     }
+
+
+def on_config(config: Any) -> Any:
+    """Put the lessons into the navigation, before the catalogues."""
+    place = next(place for place, entry in enumerate(config.nav) if "Catalogues" in entry)
+    if lessons():
+        config.nav.insert(place, {"Derivations": [f"derivations/{name}.md" for name in lessons()]})
+    return config
 
 
 def on_files(files: Files, config: Any) -> Files:
