@@ -7,6 +7,8 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+from markup import as_markdown
+
 __all__ = ["PAGES", "api_page", "public_names"]
 
 PAGES = {
@@ -37,6 +39,11 @@ PAGES = {
 }  # fmt: skip
 """Per page the package, and the modules whose public names are shown on it as well."""
 
+SHOWN_WHOLE = {"compare.side.Side"}
+"""Classes whose members say all by their names and types."""
+
+_WITH_MEMBERS = "\n    options:\n      show_if_no_docstring: true"
+
 
 def api_page(package: str) -> str:
     """The Markdown of one page: what the package is, then every public name of it."""
@@ -51,7 +58,7 @@ def api_page(package: str) -> str:
         if name != package and here:
             parts += [f"## {name}", _introduction(module)]
         shown.update(here.values())
-        parts += [f"::: {home}" for home in dict.fromkeys(here.values())]
+        parts += [f"::: {home}{_WITH_MEMBERS * (home in SHOWN_WHOLE)}" for home in dict.fromkeys(here.values())]
         if elsewhere:
             parts += ["## The ops", "Each is a rule, lifted from arrays to tensors.", _table(module, elsewhere)]
         others = {one: home for one, home in defined.items() if home in shown and one != home.rpartition(".")[2]}
@@ -89,7 +96,7 @@ def _belongs(home: str, package: str) -> bool:
 
 
 def _introduction(module: ModuleType) -> str:
-    return inspect.getdoc(module) or ""
+    return as_markdown(inspect.getdoc(module) or "")
 
 
 def _table(module: ModuleType, homes: dict[str, str]) -> str:

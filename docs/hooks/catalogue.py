@@ -95,5 +95,5 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def cell(text: str) -> str:
-    """A text that cannot break a table."""
-    return text.replace("|", "\\|")
+    """A text that cannot break a table; between backticks a bar does not."""
+    return "`".join(part if place % 2 else part.replace("|", "\\|") for place, part in enumerate(text.split("`")))

@@ -7,13 +7,13 @@ time: reading the source alone shows an assignment.
 from __future__ import annotations
 
 import inspect
-import re
 from importlib import import_module
 from typing import Any
 
 import griffe
+from markup import as_markdown
 
-__all__ = ["Docstrings", "as_markdown"]
+__all__ = ["Docstrings"]
 
 
 class Docstrings(griffe.Extension):
@@ -55,10 +55,3 @@ def _made(name: str, value: Any, parent: griffe.Module) -> griffe.Function:
     made.parent = parent
     made.docstring = griffe.Docstring(as_markdown(inspect.getdoc(value) or ""), parent=made)
     return made
-
-
-def as_markdown(text: str) -> str:
-    """The text with roles, literals and literal blocks as Markdown writes them; examples are left as they are."""
-    text = re.sub(r":\w+:`~?([^`]+)`", r"`\1`", text)
-    text = re.sub(r"``([^`]+)``", r"`\1`", text)
-    return re.sub(r"(?m)::$", ":", text)

@@ -48,7 +48,25 @@ def test_a_listing_has_a_row_for_each_class_and_links_to_where_it_is_documented(
 
 
 def test_the_cells_of_a_table_cannot_break_it():
-    assert catalogue.table(["a"], [["x | y"]]).splitlines()[-1] == "| x \\| y |"
+    assert catalogue.table(["a"], [["x | y and `p|q`"]]).splitlines()[-1] == "| x \\| y and `p|q` |"
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("See :func:`~manual.rules.relu`.", "See `manual.rules.relu`."),
+        ("``y = x`` holds.", "`y = x` holds."),
+        ("Thus::\n\n    x = 1", "Thus:\n\n    x = 1"),
+        ("is\n\n    ``y = x``\n\nText.", "is\n\n    y = x\n\nText."),
+        ("x : int\n    ``x > 0``, say.", "x : int\n    `x > 0`, say."),
+        (
+            "===  =====\n``a``  one\n     more\nb    two\n===  =====",
+            "| | |\n| --- | --- |\n| `a` | one more |\n| b | two |",
+        ),
+    ],
+)
+def test_docstrings_become_markdown(written, shown):
+    assert hook("markup").as_markdown(written) == shown
 
 
 def test_the_page_of_commands_has_every_command_with_every_option():
