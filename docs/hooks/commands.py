@@ -48,7 +48,7 @@ def _described(command: click.Command, context: click.Context, level: int) -> li
     options = [
         [f"`{record[0]}`", record[1].replace("<", "&lt;")]
         for parameter in command.get_params(context)
-        if (record := parameter.get_help_record(context)) is not None
+        if (record := parameter.get_help_record(context)) is not None and any(record[1:])
     ]
     return [*parts, table(["option", "what it does"], options)] if options else parts
 

@@ -25,4 +25,4 @@ def _table(body: str) -> str:
             rows[-1][1] += " " + line.strip()
         else:
             rows.append([left.strip(), right.strip()])
-    return "\n".join(["| | |", "| --- | --- |", *(f"| {left} | {right} |" for left, right in rows)])
+    return "\n".join(["| name | what it is |", "| --- | --- |", *(f"| {left} | {right} |" for left, right in rows)])

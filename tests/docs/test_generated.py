@@ -61,7 +61,7 @@ def test_the_cells_of_a_table_cannot_break_it():
         ("x : int\n    ``x > 0``, say.", "x : int\n    `x > 0`, say."),
         (
             "===  =====\n``a``  one\n     more\nb    two\n===  =====",
-            "| | |\n| --- | --- |\n| `a` | one more |\n| b | two |",
+            "| name | what it is |\n| --- | --- |\n| `a` | one more |\n| b | two |",
         ),
     ],
 )
