@@ -9,19 +9,57 @@ from __future__ import annotations
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from compare.names import NAMES
 
-__all__ = ["KINDS", "conventions", "listing", "rules_behind"]
+__all__ = ["KINDS", "Entry", "conventions", "entries", "listing", "rules_behind"]
 
 KINDS = ("experiments", "layers", "losses", "optimizers", "schedulers", "faults", "causes")
 
 COUNTS = Path(__file__).parent / "conformance" / "counts.json"
 
 WIDTH = 100
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A layer, loss, optimizer or scheduler.
+
+    Attributes
+    ----------
+    name : str
+    path : str
+        Where the class is defined.
+    summary : str
+        The first line of its docstring.
+    conventions : list of str
+        What is declared where experts disagree.
+    samples : str
+        How many samples of PyTorch's own test database of modules it passes; empty where that has none.
+    """
+
+    name: str
+    path: str
+    summary: str
+    conventions: list[str]
+    samples: str = ""
+
+
+def entries(kind: str) -> list[Entry]:
+    """The classes of one kind ("layers", "losses", "optimizers" or "schedulers") by name."""
+    if kind in ("layers", "losses"):
+        counts = json.loads(COUNTS.read_text(encoding="utf-8"))["modules"]
+        found, declared = _modules(kind), conventions
+    else:
+        counts, found, declared = {}, _optim(kind), _declared_by_class
+    return [
+        Entry(name, f"{one.__module__}.{one.__qualname__}", _summary(one), declared(one), _passed(counts.get(name)))
+        for name, one in sorted(found.items())
+    ]
 
 
 def listing(kind: str, experiments: Mapping[str, str] = NAMES) -> str:
@@ -31,12 +69,9 @@ def listing(kind: str, experiments: Mapping[str, str] = NAMES) -> str:
     if kind not in ("layers", "losses"):
         rows = list(experiments.items()) if kind == "experiments" else _named(kind)
         return str(tabulate(rows, [kind, "what it is"], maxcolwidths=[None, 90]))
-    counts = json.loads(COUNTS.read_text(encoding="utf-8"))["modules"]
-    found = _modules(kind)
     first: dict[str, str] = {}
     shown = [
-        [name, "\n".join([_summary(found[name]), *_declared(found[name], name, first)]), _passed(counts.get(name))]
-        for name in sorted(found)
+        [entry.name, "\n".join([entry.summary, *_declared(entry, first)]), entry.samples] for entry in entries(kind)
     ]
     headers = [kind, "what it is, and its conventions", "samples"]
     padding = 2  # which tabulate adds to a header that is wider than its column
@@ -45,11 +80,10 @@ def listing(kind: str, experiments: Mapping[str, str] = NAMES) -> str:
     return f"{table}\n\nsamples: of PyTorch's own test database of modules, passed of all; blank where it has none"
 
 
-def _declared(kind: Any, name: str, first: dict[str, str]) -> list[str]:
+def _declared(entry: Entry, first: dict[str, str]) -> list[str]:
     """The conventions of a class; those that the row of another class has shown already, by its name alone."""
-    found = conventions(kind)
-    others = dict.fromkeys(first[one] for one in found if one in first)
-    lines = [one for one in found if first.setdefault(one, name) == name]
+    others = dict.fromkeys(first[one] for one in entry.conventions if one in first)
+    lines = [one for one in entry.conventions if first.setdefault(one, entry.name) == entry.name]
     return [*lines, *([f"Conventions of {', '.join(others)}."] if others else [])]
 
 
@@ -63,13 +97,17 @@ def _named(kind: str) -> list[tuple[str, str]]:
         from compare.faults.table import table
 
         return [(fault["name"], fault["mistake"]) for fault in table()["faults"]]
+    return [(entry.name, entry.summary) for entry in entries(kind)]
+
+
+def _optim(kind: str) -> dict[str, Any]:
+    """The optimizers or the schedulers of the manual wing."""
     import manual.optim
     import manual.optim.lr_scheduler
 
     module = manual.optim if kind == "optimizers" else manual.optim.lr_scheduler
     base = "Optimizer" if kind == "optimizers" else "LRScheduler"
-    found = {name: value for name, value in vars(module).items() if inspect.isclass(value) and name != base}
-    return [(name, _summary(found[name])) for name in sorted(found)]
+    return {name: value for name, value in vars(module).items() if inspect.isclass(value) and name != base}
 
 
 def _modules(kind: str) -> dict[str, Any]:
@@ -95,8 +133,17 @@ def _passed(count: dict[str, int] | None) -> str:
 
 def conventions(kind: Any) -> list[str]:
     """What a module's docstring declares as a convention, then what the rules behind it declare."""
+    return _conventions_in([inspect.getdoc(kind) or "", *_docstrings_behind(kind)])
+
+
+def _declared_by_class(kind: Any) -> list[str]:
+    """What a class declares as a convention itself."""
+    return _conventions_in([inspect.getdoc(kind) or ""])
+
+
+def _conventions_in(docstrings: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
-    for docstring in (inspect.getdoc(kind) or "", *_docstrings_behind(kind)):
+    for docstring in docstrings:
         for paragraph in re.findall(r"^Convention: .*?(?=^Convention:|^\s*$|\Z)", docstring, re.MULTILINE | re.DOTALL):
             found[_plain(paragraph)] = None
     return list(found)
