@@ -18,6 +18,7 @@ from compare import __version__
 from compare.commands.conformance import conformance
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
+from compare.commands.shrink import shrink
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
@@ -110,7 +111,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (conformance, faults, fuzz, gallery):
+for command in (conformance, faults, fuzz, gallery, shrink):
     cli.add_command(command)
 
 

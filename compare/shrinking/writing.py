@@ -1,0 +1,96 @@
+"""The stand-alone pytest file of a minimal case: its numbers, its sides, and a test that fails with the report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from compare.batches import MicroBatch
+from compare.shrinking.literals import literal, value_text
+from compare.shrinking.program import data_text, program_text
+from compare.shrinking.setup import Setup
+from compare.shrinking.signature import Signature
+
+if TYPE_CHECKING:
+    from compare.shrinking.experiments import Failing
+
+__all__ = ["file_text", "test_of_setup", "test_of_steps"]
+
+Steps = Sequence[Sequence[MicroBatch]]
+_WIDTH = 110
+
+
+def file_text(heading: str, imports: Iterable[str], *parts: str) -> str:
+    """One file of a docstring, sorted imports and parts."""
+    lines = sorted({line for line in imports if line.startswith("import ")})
+    lines += sorted({line for line in imports if line.startswith("from ")})
+    *body, test = [part.strip("\n") for part in parts if part]
+    top = "\n\n".join([f'"""{heading}\n"""', "\n".join(lines)])
+    spaced = [("\n\n" if part.startswith("def ") else "") + part for part in body]
+    return "\n\n".join([top, *spaced]) + f"\n\n\n{test}\n"
+
+
+def heading_of(signature: Signature, command: str) -> str:
+    """What the file is, and what is to be seen."""
+    from textwrap import fill
+
+    what = f"The smallest case found in which the two sides part at {signature.phase}; culprit: {signature.culprit or 'the model'}."
+    lines = [
+        fill(what, _WIDTH),
+        "",
+        f"Cause: {signature.cause}. The test fails, with the report, until that is mended.",
+    ]
+    if command:
+        lines += ["", f"Written by: {command}"]
+    return "\n".join(lines)
+
+
+_SETUP_IMPORTS = (
+    "import numpy as np",
+    "from compare.batches import cut",
+    "from compare.lockstep import lockstep",
+    "from compare.report.report import Report",
+)
+
+
+def test_of_setup(setup: Setup, signature: Signature, failing: Failing) -> str:
+    """The file of a setup."""
+    imports, program = program_text(setup)
+    return file_text(
+        heading_of(signature, failing.command),
+        [*_SETUP_IMPORTS, *imports, *_fault_imports(failing)],
+        data_text(setup),
+        program,
+        _test(failing, setup.sync),
+    )
+
+
+def test_of_steps(steps: Steps, signature: Signature, failing: Failing) -> str:
+    """The file of sides that are made by code of their own."""
+    return file_text(
+        heading_of(signature, failing.command),
+        [*_SETUP_IMPORTS, *failing.imports, *_fault_imports(failing)],
+        failing.source,
+        f"STEPS = {literal([list(step) for step in steps])}",
+        _test(failing, failing.sync),
+    )
+
+
+def _fault_imports(failing: Failing) -> list[str]:
+    if failing.fault is None:
+        return []
+    return ["from compare.faults.catalogue import FAULTS", "from compare.faults.planting import planted"]
+
+
+def _test(failing: Failing, sync: str) -> str:
+    side = "actual" if failing.fault is None else "spoiled"
+    lines = ["def test_the_two_sides_are_equivalent():"]
+    if failing.fault is not None:
+        lines.append(f'    spoiled = planted(actual, FAULTS["{failing.fault}"].plant, STEPS)')
+    options = [f', sync="{sync}"'] * (sync != "free") + [f', tolerance="{failing.tolerance}"'] * (
+        failing.tolerance != "measured"
+    )
+    lines.append(f"    verdict = lockstep({side}, expected, STEPS{''.join(options)})")
+    lines.append(f"    report = Report(verdict, {value_text(failing.name)})")
+    lines.append("    report.assert_equivalent()")
+    return "\n".join(lines)
