@@ -16,7 +16,7 @@ from compare.shrinking.minimal import Minimal
 from compare.shrinking.program import sides_of
 from compare.shrinking.reductions import PASSES, described, key_of
 from compare.shrinking.search import Search
-from compare.shrinking.setup import Setup, Unreadable, read
+from compare.shrinking.setup import Setup, UnreadableError, read
 from compare.shrinking.signature import Signature, kind_of, signature_of
 from compare.shrinking.writing import test_of_setup, test_of_steps
 from compare.tolerance import Fixed
@@ -138,7 +138,7 @@ def shrink_failing(
     notes: tuple[str, ...] = ()
     try:
         setup = read(failing.make_expected, failing.steps, failing.sync)
-    except Unreadable as error:
+    except UnreadableError as error:
         setup = None
         notes = (f"only steps and rows were reduced: {error}",)
     judge = _Judge(failing, signature)

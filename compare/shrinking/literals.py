@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Unwritable", "literal", "value_text"]
+__all__ = ["UnwritableError", "literal", "value_text"]
 
 _WIDTH = 100
 
 
-class Unwritable(ValueError):
+class UnwritableError(ValueError):
     """A value that no line of Python can make again; the message says which."""
 
 
@@ -42,7 +42,7 @@ def value_text(value: Any) -> str:
 
     Raises
     ------
-    Unwritable
+    UnwritableError
         If it is anything else.
     """
     if isinstance(value, (np.generic, np.ndarray)):
@@ -60,7 +60,7 @@ def value_text(value: Any) -> str:
         return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' * (len(value) == 1)})"
     if callable(value) and hasattr(value, "__name__") and value.__name__.isidentifier():
         return str(value.__name__)
-    raise Unwritable(f"{value!r} cannot be written as Python text")
+    raise UnwritableError(f"{value!r} cannot be written as Python text")
 
 
 def _quoted(key: Any) -> str:
@@ -70,7 +70,7 @@ def _quoted(key: Any) -> str:
 
 def _array(value: np.ndarray) -> str:
     if value.dtype.kind not in "fiub":
-        raise Unwritable(f"an array of dtype {value.dtype} cannot be written as Python text")
+        raise UnwritableError(f"an array of dtype {value.dtype} cannot be written as Python text")
     if not value.size:
         return f"np.zeros({value.shape}, dtype=np.{value.dtype})"
     usual = value.dtype in (np.float64, np.int64, np.bool_)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from compare.batches import MicroBatch
-from compare.shrinking.literals import Unwritable, literal, value_text
+from compare.shrinking.literals import UnwritableError, literal, value_text
 from compare.shrinking.setup import Made, Setup, counted, joined
 
 __all__ = ["data_text", "program_text", "sides_of"]
@@ -176,5 +176,5 @@ def _callables(setup: Setup) -> Mapping[str, Any]:
 def _import_of(name: str, function: Any) -> str:
     home = inspect.getmodule(function)
     if home is None or getattr(home, name, None) is not function:
-        raise Unwritable(f"the function {name} cannot be imported from anywhere")
+        raise UnwritableError(f"the function {name} cannot be imported from anywhere")
     return f"from {home.__name__} import {name}"

@@ -17,18 +17,17 @@ import torch
 from torch import nn
 
 import manual.nn
-import torch_ref.training
 from compare.batches import MicroBatch, cut
-from compare.experiments.pairs import Recipe, Reference
+from compare.experiments.pairs import Reference
 
-__all__ = ["Batch", "Layer", "Made", "Setup", "Unreadable", "counted", "in_torch", "joined", "read", "with_layers"]
+__all__ = ["Batch", "Layer", "Made", "Setup", "UnreadableError", "counted", "in_torch", "joined", "read", "with_layers"]
 
 Array = np.ndarray
 _MISSING = object()
 _COUNTING = ("CrossEntropyLoss", "NLLLoss")
 
 
-class Unreadable(Exception):
+class UnreadableError(Exception):
     """The experiment is made of something that cannot be read as plain data; the message says of what."""
 
 
@@ -145,17 +144,17 @@ def read(expected: Callable[[], Any], steps: Sequence[Sequence[MicroBatch]], syn
 
     Raises
     ------
-    Unreadable
+    UnreadableError
         If it is no chain of layers that both wings have and no course model, or the loss or the weights of the
         micro-batches are of a kind of their own.
     """
     if not isinstance(expected, Reference):
-        raise Unreadable("its sides are made by code of their own")
+        raise UnreadableError("its sides are made by code of their own")
     side = expected()
     recipe = expected.recipe
     (x, _), _ = steps[0][0]
     if not isinstance(x, np.ndarray):
-        raise Unreadable("its model takes several inputs")
+        raise UnreadableError("its model takes several inputs")
     name, options = recipe.optimizer
     shared = {id(step): tuple(Batch(np.asarray(x), np.asarray(y)) for (x, y), _ in step) for step in steps}
     classic = not isinstance(getattr(side, "loss", None), nn.Module)
@@ -176,13 +175,13 @@ def read(expected: Callable[[], Any], steps: Sequence[Sequence[MicroBatch]], syn
     )
     weights = [[weight for _, weight in step] for step in steps]
     if not np.allclose([w for step in setup.weighed for _, w in step], [w for step in weights for w in step]):
-        raise Unreadable("its micro-batches are weighed by code of its own")
+        raise UnreadableError("its micro-batches are weighed by code of its own")
     return setup
 
 
 def _course_model(make: Callable[[], Any], side: Any) -> Layer:
     if not isinstance(make, partial):
-        raise Unreadable("its model is made by code of its own")
+        raise UnreadableError("its model is made by code of its own")
     kind: Any = make.func
     bound = inspect.signature(kind).bind(*make.args, **make.keywords)
     options = {name: value for name, value in bound.arguments.items() if name != "dtype"}
@@ -200,9 +199,9 @@ def _chain(side: Any, x: Array) -> tuple[Layer, ...]:
             given = torch.from_numpy(x)
             same = torch.equal(made.eval()(given), module.eval()(given))
     except (RuntimeError, ValueError, TypeError) as error:
-        raise Unreadable(f"its model {type(module).__name__} is no chain of layers") from error
+        raise UnreadableError(f"its model {type(module).__name__} is no chain of layers") from error
     if not same:
-        raise Unreadable(f"its model {type(module).__name__} is no chain of layers")
+        raise UnreadableError(f"its model {type(module).__name__} is no chain of layers")
     return layers
 
 
@@ -215,7 +214,7 @@ def _read_made(module: nn.Module) -> Made:
     """The constructor's call, read from the attributes of the same names, as PyTorch keeps them."""
     kind = type(module)
     if getattr(nn, kind.__name__, None) is not kind or not hasattr(manual.nn, kind.__name__):
-        raise Unreadable(f"{kind.__name__} is no layer of both wings")
+        raise UnreadableError(f"{kind.__name__} is no layer of both wings")
     options = {}
     for name, parameter in inspect.signature(kind).parameters.items():
         value = getattr(module, name, _MISSING)
@@ -224,7 +223,7 @@ def _read_made(module: nn.Module) -> Made:
         if value is _MISSING and parameter.default is not parameter.empty:
             continue
         if value is _MISSING:
-            raise Unreadable(f"{kind.__name__} does not say what it was made with")
+            raise UnreadableError(f"{kind.__name__} does not say what it was made with")
         if isinstance(parameter.default, bool) and not isinstance(value, bool):
             value = value is not None  # a bias that is there
         if isinstance(value, torch.Tensor):
@@ -244,7 +243,7 @@ def _equal(value: Any, default: Any) -> bool:
 
 def _loss(side: Any) -> Made:
     if side.denominator is not None:
-        raise Unreadable("its loss divides by a number of its own")
+        raise UnreadableError("its loss divides by a number of its own")
     return _read_made(side.loss)
 
 
