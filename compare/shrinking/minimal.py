@@ -42,9 +42,8 @@ class Minimal:
     @property
     def reduced(self) -> list[str]:
         """What became smaller, such as ``rows 64 -> 2``."""
-        return [
-            f"{name} {self.before[name]} -> {size}" for name, size in self.after.items() if size != self.before[name]
-        ]
+        before = self.before
+        return [f"{name} {before[name]} -> {size}" for name, size in self.after.items() if size != before[name]]
 
     def text(self) -> str:
         """The stand-alone pytest file; its test fails until the mistake is mended.

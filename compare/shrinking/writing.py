@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from compare.batches import MicroBatch
@@ -26,20 +27,16 @@ def file_text(heading: str, imports: Iterable[str], *parts: str) -> str:
     lines += sorted({line for line in imports if line.startswith("from ")})
     *body, test = [part.strip("\n") for part in parts if part]
     top = "\n\n".join([f'"""{heading}\n"""', "\n".join(lines)])
-    spaced = [("\n\n" if part.startswith("def ") else "") + part for part in body]
+    spaced = [("\n" if part.startswith("def ") else "") + part for part in body]
     return "\n\n".join([top, *spaced]) + f"\n\n\n{test}\n"
 
 
 def heading_of(signature: Signature, command: str) -> str:
     """What the file is, and what is to be seen."""
-    from textwrap import fill
-
-    what = f"The smallest case found in which the two sides part at {signature.phase}; culprit: {signature.culprit or 'the model'}."
-    lines = [
-        fill(what, _WIDTH),
-        "",
-        f"Cause: {signature.cause}. The test fails, with the report, until that is mended.",
-    ]
+    culprit = signature.culprit or "the model"
+    what = f"The smallest case found in which the two sides part at {signature.phase}; culprit: {culprit}."
+    until = f"Cause: {signature.cause}. The test fails, with the report, until that is mended."
+    lines = [fill(what, _WIDTH), "", until]
     if command:
         lines += ["", f"Written by: {command}"]
     return "\n".join(lines)
