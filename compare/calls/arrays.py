@@ -138,8 +138,9 @@ class Watch:
 def as_array(what: str, value: Any, like: np.dtype[Any] | None = None, *, copy: bool = True) -> np.ndarray:
     """An array of what a user's code returned.
 
-    Arrays of any library that NumPy can read, PyTorch's tensors among them, keep their dtype; Python numbers, which
-    have none, and nested lists of them get ``like``.
+    Arrays of any library that speaks an array protocol (``__array__``, ``__array_interface__``, ``__dlpack__``), as
+    JAX's, CuPy's and PyTorch's do, keep their dtype, and bfloat16 becomes float32; Python numbers, which have none, and
+    nested lists of them get ``like``.
 
     Raises
     ------
@@ -149,8 +150,10 @@ def as_array(what: str, value: Any, like: np.dtype[Any] | None = None, *, copy: 
     if isinstance(value, torch.Tensor):
         value = value.detach().cpu()
         value = (value.float() if value.dtype == torch.bfloat16 else value).numpy()
-    if isinstance(value, (np.ndarray, np.generic)) or hasattr(value, "__array__"):
+    if isinstance(value, (np.ndarray, np.generic)):
         found = np.asarray(value)
+    elif not isinstance(value, type) and any(hasattr(value, name) for name in _PROTOCOLS):
+        found = _by_protocol(what, value)
     elif isinstance(value, (bool, int, float, complex)):
         found = np.asarray(value, like if not isinstance(value, complex) else None)
     elif isinstance(value, (list, tuple)):
@@ -167,6 +170,33 @@ def as_array(what: str, value: Any, like: np.dtype[Any] | None = None, *, copy: 
     if found.dtype.kind == "c":
         raise ContractError(f"{what} has dtype {found.dtype}; complex numbers are not compared")
     return np.array(found) if copy else found
+
+
+_PROTOCOLS = ("__array__", "__array_interface__", "__dlpack__")
+
+
+def _by_protocol(what: str, value: Any) -> np.ndarray:
+    """An array of another library's: as it shows itself, or else as it hands itself over, from a device if need be."""
+    failures = []
+    for read in (np.asarray, np.from_dlpack, _from_device):
+        if read is np.asarray and not any(hasattr(value, name) for name in _PROTOCOLS[:2]):
+            continue
+        if read is not np.asarray and not hasattr(value, "__dlpack__"):
+            continue
+        try:
+            found = read(value)
+        except Exception as error:
+            failures.append(f"{type(error).__name__}: {' '.join(str(error).split())}")
+            continue
+        return found.astype(np.float32) if found.dtype.name == "bfloat16" else found
+    raise ContractError(
+        f"{what} is {describe(value)}, which could not be read as an array ({failures[0]}); return it as a NumPy array"
+    )
+
+
+def _from_device(value: Any) -> np.ndarray:
+    tensor = torch.from_dlpack(value).cpu()
+    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
 
 def _plain(value: Any) -> bool:

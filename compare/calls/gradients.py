@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,10 @@ from torch import Tensor
 
 from compare.batches import InputError
 from compare.calls.arrays import ContractError, Watch, admit, as_array, called, describe, hint, listed, narrowest
+from compare.calls.call import Call
 from compare.calls.running import checked_seed, checked_tolerance, verdict_of
 from compare.calls.sides import Given, Reference, as_tensor
+from compare.naming import NameMap, Names, name_map, order_of_axes, suggestion
 from compare.report.report import Report
 from compare.tolerance import Tolerance
 from compare.verdict import Outcome, Verdict
@@ -30,6 +33,7 @@ def gradients(
     inputs: Mapping[str, Any],
     *,
     wrt: Iterable[str] | None = None,
+    names: Names = None,
     tolerance: Tolerance | str | None = None,
     seed: int = 0,
 ) -> Report:
@@ -47,6 +51,10 @@ def gradients(
     wrt : names, optional
         The inputs whose gradients are compared. Naming one promises its gradient. By default every floating input for
         which ``manual_fn`` returns one; the others are listed in the coverage as not compared.
+    names : dict or callable, optional
+        What ``manual_fn`` calls its arguments and gradients, in terms of ``inputs``: ``{"dW": "W"}``, patterns with
+        one ``*`` (``{"d*": "*"}``), or a function of its name; a value may be ``(name, axes)``, the order of axes that
+        turns its array into PyTorch's.
     tolerance : "measured" (the default), "fixed" or a :class:`compare.tolerance.Tolerance`
     seed : int
         Seeds what the comparison itself draws.
@@ -61,20 +69,22 @@ def gradients(
         If the inputs, ``wrt`` or the tolerance cannot be used. What the two functions do wrong is in the report.
     """
     seed = checked_seed(seed)
-    names, values = _admitted(inputs)
-    floating = [n for n, v in zip(names, values, strict=True) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
-    asked = _asked(wrt, names, values, floating)
+    keys, values = _admitted(inputs)
+    floating = [n for n, v in zip(keys, values, strict=True) if isinstance(v, np.ndarray) and v.dtype.kind == "f"]
+    asked = _asked(wrt, keys, values, floating)
+    mapping = name_map(names, {}, dict(zip(keys, values, strict=True)), later=keys)
+    arguments = _arguments(manual_fn, keys, mapping)
     told: dict[str, None] = {}
     notes: list[str] = []
 
     def actual(compared: Sequence[str]) -> _ManualFunction:
-        return _ManualFunction(manual_fn, names, values, asked, compared, told, notes)
+        return _ManualFunction(manual_fn, keys, values, asked, compared, told, notes, mapping, arguments)
 
     returned = _returned(actual(asked), values, asked)
     compared = [name for name in asked if wrt is not None or name in returned]
 
     def expected() -> _TorchFunction:
-        return _TorchFunction(torch_fn, names, values, asked, compared, told)
+        return _TorchFunction(torch_fn, keys, values, asked, compared, told)
 
     verdict = verdict_of(
         lambda: actual(compared),
@@ -91,7 +101,7 @@ def gradients(
         one_point=True,
     )
     coverage = verdict.coverage
-    coverage.notes += [note for note in dict.fromkeys(notes) if note not in coverage.notes]
+    coverage.notes += [note for note in dict.fromkeys([*notes, *mapping.unused()]) if note not in coverage.notes]
     missing = [name for name in floating if name not in returned]
     if missing:
         coverage.notes.append(f"not compared: {called(manual_fn)} returned no gradient for {listed(missing)}")
@@ -105,8 +115,20 @@ def gradients(
         elif not compared:
             verdict.reason = f"{called(manual_fn)} returned no gradient, so none was compared"
         else:
-            _reconsider(verdict, expected, values, names, seed)
-    return Report(verdict, f"gradients of {called(manual_fn)} against {called(torch_fn)}")
+            _reconsider(verdict, expected, values, keys, seed)
+    call = Call(
+        "gradients",
+        {
+            "manual_fn": manual_fn,
+            "torch_fn": torch_fn,
+            "inputs": dict(zip(keys, values, strict=True)),
+            "wrt": None if wrt is None else asked,
+            "names": names,
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+    )
+    return Report(verdict, f"gradients of {called(manual_fn)} against {called(torch_fn)}", call)
 
 
 # -- the inputs --------------------------------------------------------------------------------------------------------
@@ -150,6 +172,25 @@ def _kind(value: Any) -> str:
     return f"the setting {value!r}"
 
 
+def _arguments(function: Any, keys: Sequence[str], names: NameMap) -> dict[str, str]:
+    """By input what the function calls that argument: its own name, where the map makes the input's of it."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):  # built in another language: it says nothing about itself
+        return {}
+    found: dict[str, str] = {}
+    for name in parameters:
+        target = names.expected_name(name)
+        if name not in keys and target in keys:
+            if target in found:
+                raise InputError(
+                    f"names maps both {found[target]!r} and {name!r}, arguments of one function, to {target!r}"
+                )
+            names.met(name)
+            found[target] = name
+    return found
+
+
 def _returned(side: _ManualFunction, values: Sequence[Any], asked: Sequence[str]) -> set[str]:
     """The inputs for which the function returns a gradient; all, if it fails, for the walk to meet the failure."""
     try:
@@ -174,6 +215,8 @@ class _ManualFunction(Given):
         compared: Sequence[str],
         told: dict[str, None],
         notes: list[str],
+        mapping: NameMap,
+        arguments: Mapping[str, str],
     ):
         super().__init__({n: v for n, v in zip(names, values, strict=True) if n in compared})
         self.function = function
@@ -181,6 +224,8 @@ class _ManualFunction(Given):
         self._asked = asked
         self._told = told
         self._notes = notes
+        self._map = mapping
+        self._arguments = arguments
         self.returned: set[str] = set()
 
     def accumulate(self, micro_batch: Any, weight: float) -> dict[str, Any]:
@@ -190,9 +235,8 @@ class _ManualFunction(Given):
             for name, value in zip(self._names, values, strict=True)
         }
         watch = Watch(self._told)
-        result = self.function(
-            **{n: watch(f"its input {n!r}", v) if isinstance(v, np.ndarray) else v for n, v in given.items()}
-        )
+        own = {self._arguments.get(name, name): value for name, value in given.items()}
+        result = self.function(**{name: self._handed(name, value, watch) for name, value in own.items()})
         wanted = f"{who} must return (loss, {{name: gradient}})"
         if not isinstance(result, (tuple, list)) or len(result) != 2:
             raise ContractError(f"{wanted}; it returned {describe(result)}")
@@ -202,26 +246,45 @@ class _ManualFunction(Given):
         if loss is None:
             raise ContractError(f"{wanted}; the loss is None")
         self.gradients = {}
-        self.returned = {name for name, gradient in returned.items() if gradient is not None}
+        self.returned = set()
         for name, gradient in returned.items():
             self._take(name, gradient, given)
         loss = as_array(f"the loss that {who} returned", loss)
         watch.look(who)
         return {"data": loss}
 
-    def _take(self, name: str, gradient: Any, given: Mapping[str, Any]) -> None:
+    def _handed(self, name: str, value: Any, watch: Watch) -> Any:
+        """An argument in the function's own layout, as a copy."""
+        if not isinstance(value, np.ndarray):
+            return value
+        return watch(f"its input {name!r}", np.asarray(self._map.to_actual(name, value), order="C"))
+
+    def _take(self, own: str, gradient: Any, given: Mapping[str, Any]) -> None:
         who = called(self.function)
+        name = self._map.met(own) if isinstance(own, str) else own
         if name not in given:
-            raise ContractError(f"{who} returned a gradient for {name!r}, which is no input; {hint(name, given)}")
+            shapes = {n: v.shape for n, v in given.items() if isinstance(v, np.ndarray) and n not in self.returned}
+            tip = suggestion(str(own), getattr(gradient, "shape", None), shapes) or hint(own, given)
+            raise ContractError(f"{who} returned a gradient for {own!r}, which is no input; {tip}")
         if gradient is None:
             return
+        if name in self.returned:
+            raise ContractError(f"{who} returned two gradients for {name!r}, one of them as {own!r}")
+        self.returned.add(name)
         value = given[name]
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
             raise ContractError(f"{who} returned a gradient for {name!r}, which is {_kind(value)} and has none")
         if name not in self._asked:
             self._notes.append(f"not compared: {who} returned a gradient for {name!r}, which wrt leaves out")
             return
-        self.gradients[name] = as_array(f"the gradient that {who} returned for {name!r}", gradient, value.dtype)
+        found = as_array(f"the gradient that {who} returned for {own!r}", gradient, value.dtype)
+        axes = order_of_axes(found.shape, value.shape)
+        if axes is not None and self._map.order_of(own) is None:
+            self._notes.append(
+                f"the gradient for {own!r} has shape {found.shape}, the input {value.shape}: transpose it; or, if that "
+                f"is your layout of both, say names={{{own!r}: ({name!r}, {axes})}}"
+            )
+        self.gradients[name] = np.asarray(self._map.to_expected(own, found), order="C")
 
 
 class _TorchFunction(Reference):

@@ -19,6 +19,7 @@ import torch_ref.recording
 from compare.batches import InputError
 from compare.calls.arrays import ContractError, Watch, as_array, called, describe, hint, listed, map_tree, tree_leaves
 from compare.calls.sides import Given, Reference, as_tensor
+from compare.naming import NameMap, suggestion
 from compare.side import Key
 from manual.nn import Module
 from manual.tensor import Tensor as ManualTensor
@@ -205,9 +206,11 @@ class ManualFunction(Given):
         Whose parameters and buffers the function is given.
     told : dict used as an ordered set
         Where sentences about changed inputs are put.
+    names : NameMap
+        What the function calls the parameters and buffers.
     """
 
-    def __init__(self, function: Callable[..., Any], prototype: nn.Module, told: dict[str, None]):
+    def __init__(self, function: Callable[..., Any], prototype: nn.Module, told: dict[str, None], names: NameMap):
         super().__init__({name: to_array(p) for name, p in prototype.named_parameters()})
         self.function = function
         self.activations: dict[Key, np.ndarray] = {}
@@ -215,6 +218,7 @@ class ManualFunction(Given):
         self._buffers = {name: to_array(b).copy() for name, b in prototype.named_buffers()}
         self._frozen = {name for name, p in prototype.named_parameters() if not p.requires_grad}
         self._told = told
+        self._names = names
 
     def accumulate(self, micro_batch: Any, weight: float) -> None:
         inputs, incoming = micro_batch
@@ -223,7 +227,12 @@ class ManualFunction(Given):
         held = {**self.parameters, **{name: self.fitted(b) for name, b in self._buffers.items()}}
         result = self.function(
             _entered(lambda label, array: watch(f"its {label}", self.fitted(array)), inputs),
-            {name: watch(f"the parameter {name!r}", value) for name, value in held.items()},
+            {
+                (own := self._names.actual_name(name)): watch(
+                    f"the parameter {own!r}", np.asarray(self._names.to_actual(own, value), order="C")
+                )
+                for name, value in held.items()
+            },
         )
         if not isinstance(result, (tuple, list)) or len(result) != 2 or not callable(result[1]):
             raise ContractError(f"{who} must return (output, backward); it returned {_inside(result)}")
@@ -290,17 +299,21 @@ class ManualFunction(Given):
 
     def _take_parameters(self, returned: Mapping[str, Any]) -> None:
         who = f"the backward of {called(self.function)}"
-        for name, gradient in returned.items():
+        for own, gradient in returned.items():
+            name = self._names.met(own) if isinstance(own, str) else own
             if name in self._buffers:
-                raise ContractError(f"{who} returned a gradient for {name!r}, which is a buffer and has none")
+                raise ContractError(f"{who} returned a gradient for {own!r}, which is a buffer and has none")
             if name not in self.parameters:
-                raise ContractError(
-                    f"{who} returned a gradient for {name!r}, which is no parameter; {hint(name, self.parameters)}"
-                )
+                left = {n: p.shape for n, p in self.parameters.items() if n not in returned}
+                tip = suggestion(str(own), getattr(gradient, "shape", None), left) or hint(own, self.parameters)
+                raise ContractError(f"{who} returned a gradient for {own!r}, which is no parameter; {tip}")
+            if name in self.gradients:
+                raise ContractError(f"{who} returned two gradients for {name!r}, one of them as {own!r}")
             if name not in self._frozen:
                 dtype = self.parameters[name].dtype
+                found = None if gradient is None else as_array(f"the gradient of {own}", gradient, dtype)
                 self.gradients[name] = (
-                    None if gradient is None else as_array(f"the gradient of {name}", gradient, dtype)
+                    None if found is None else np.asarray(self._names.to_expected(own, found), order="C")
                 )
 
 

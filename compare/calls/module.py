@@ -11,8 +11,11 @@ from torch import nn
 
 from compare.batches import InputError
 from compare.calls.arrays import admit, called, describe, listed, map_tree, narrowest, tree_leaves
+from compare.calls.call import Call
 from compare.calls.layers import FunctionClass, ManualFunction, ManualModule, TorchModule, copied
+from compare.calls.renamed import Renamed, told_nearest
 from compare.calls.running import checked_seed, checked_tolerance, dtype_hint, verdict_of
+from compare.naming import NameMap, Names, name_map
 from compare.report.report import Report
 from compare.tolerance import Tolerance
 from compare.verdict import Outcome
@@ -26,6 +29,7 @@ def module(
     manual_fn: Any,
     torch_module: nn.Module,
     *inputs: Any,
+    names: Names = None,
     tolerance: Tolerance | str | None = None,
     seed: int = 0,
 ) -> Report:
@@ -47,6 +51,11 @@ def module(
         It is copied, and left as it is.
     *inputs : NumPy arrays
         Floating, integer or boolean, or tuples of them; other constants are handed on as they are.
+    names : dict or callable, optional
+        What your layer calls the parameters, in terms of PyTorch's names: ``{"W": "weight"}``, patterns with one ``*``,
+        or a function of your name; a value may be ``(name, axes)``, the order of axes that turns your array into
+        PyTorch's. A function of yours is then given its own names and layouts, too, but where ``names`` is a function,
+        which cannot be read backwards.
     tolerance : "measured" (the default), "fixed" or a :class:`compare.tolerance.Tolerance`
     seed : int
         Seeds the incoming gradient.
@@ -75,7 +84,8 @@ def module(
     def expected() -> TorchModule:
         return TorchModule(prototype, tree=tree, seed=seed)
 
-    make_actual = _actual(manual_fn, prototype, told, seed)
+    mapping = _matched(names, manual_fn, prototype)
+    make_actual = _actual(manual_fn, prototype, told, seed, mapping)
     incoming = _incoming(expected, given, seed)
     arrays = [leaf for _, leaf in tree_leaves(given, "") if isinstance(leaf, np.ndarray)]
     held = [to_array(p) for p in prototype.parameters()]
@@ -101,8 +111,20 @@ def module(
         missing = [name for name in named if f"accumulated: {name}" in verdict.coverage.only_expected]
         if missing:
             verdict.reason = f"the backward of {called(manual_fn)} returned no gradient for {listed(missing)}"
+    told_nearest(verdict.coverage, mapping)
     home = "torch.nn." if type(torch_module).__module__.startswith("torch.nn.") else ""
-    return Report(verdict, f"{called(manual_fn)} against {home}{called(torch_module)}")
+    call = Call(
+        "module",
+        {
+            "manual_fn": manual_fn,
+            "torch_module": prototype,
+            "inputs": given,
+            "names": names,
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+    )
+    return Report(verdict, f"{called(manual_fn)} against {home}{called(torch_module)}", call)
 
 
 def _admitted(what: str, value: Any) -> Any:
@@ -114,28 +136,52 @@ def _admitted(what: str, value: Any) -> Any:
     return admit(what, value)
 
 
-def _actual(manual_fn: Any, prototype: nn.Module, told: dict[str, None], seed: int) -> Callable[[], Any]:
+def _matched(names: Names, manual_fn: Any, prototype: nn.Module) -> NameMap:
+    """The layer's own names and PyTorch's; what a function calls its parameters shows when it is called."""
+    theirs = {name: tuple(value.shape) for name, value in prototype.state_dict().items()}
+    paths = [path for path, _ in prototype.named_modules() if path]
+    if isinstance(manual_fn, (Module, nn.Module)):
+        mine = {name: tuple(np.shape(value)) for name, value in manual_fn.state_dict().items()}
+        return name_map(names, mine, theirs, later=paths)
+    found = name_map(names, {}, theirs, later=theirs)
+    found.only_expected = []  # a function is given what PyTorch has
+    return found
+
+
+def _actual(
+    manual_fn: Any, prototype: nn.Module, told: dict[str, None], seed: int, names: NameMap
+) -> Callable[[], Any]:
     """The factory of the user's side, by what the user handed in."""
     if isinstance(manual_fn, (Module, nn.Module)):
-        values = {name: to_array(value) for name, value in prototype.state_dict().items()}
+        values = {}
+        for theirs, value in prototype.state_dict().items():
+            mine = names.actual_name(theirs)
+            values[mine] = np.asarray(names.to_actual(mine, to_array(value)), order="C")
         try:
             if isinstance(manual_fn, Module):
                 ManualModule(manual_fn, values)
-                return lambda: ManualModule(manual_fn, values)
+                return lambda: Renamed(ManualModule(manual_fn, values), names)
             twin = copied(manual_fn)
-            twin.load_state_dict(prototype.state_dict())
+            twin.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in values.items()})
         except RuntimeError as error:
+            tips = [f"{name!r}: {tip}" for name in names.only_actual if (tip := names.hint("actual", name))]
             raise InputError(
                 f"{called(manual_fn)} cannot take the parameters of {called(prototype)}: {' '.join(str(error).split())}"
+                + "".join(f"; {tip}" for tip in tips)
             ) from error
-        return lambda: TorchModule(twin, tree=True, seed=seed)
+        return lambda: Renamed(TorchModule(twin, tree=True, seed=seed), names)
     if isinstance(manual_fn, type):
         if issubclass(manual_fn, torch.autograd.Function):
+            if names.given:
+                raise InputError(
+                    f"names means nothing for {called(manual_fn)}: an autograd.Function is applied to the parameters "
+                    "in PyTorch's order"
+                )
             return lambda: FunctionClass(manual_fn, prototype, seed=seed)
         raise InputError(f"manual_fn is the class {called(manual_fn)}; hand in an instance, or a function")
     if not callable(manual_fn):
         raise InputError(f"manual_fn is {describe(manual_fn)}; it must be a function or a module")
-    return lambda: ManualFunction(manual_fn, prototype, told)
+    return lambda: ManualFunction(manual_fn, prototype, told, names)
 
 
 # -- the incoming gradient ---------------------------------------------------------------------------------------------

@@ -15,7 +15,10 @@ import manual.optim
 import torch_ref.training
 from compare.batches import InputError
 from compare.calls.arrays import ContractError, Watch, as_array, called, describe
+from compare.calls.call import Call
+from compare.calls.renamed import Renamed
 from compare.calls.running import checked_seed, checked_tolerance, verdict_of
+from compare.naming import Names, name_map
 from compare.report.report import Report
 from compare.tolerance import Tolerance
 from compare.verdict import Outcome
@@ -35,6 +38,7 @@ def optimizer(
     steps: int = 10,
     rate_factor: float = 0.3,
     shapes: Mapping[str, tuple[int, ...]] = SHAPES,
+    names: Names = None,
     dtype: Any = np.float64,
     tolerance: Tolerance | str | None = None,
     seed: int = 0,
@@ -59,6 +63,8 @@ def optimizer(
     rate_factor : float
         The learning rate of the second half, as a multiple of the first's; 1 keeps it constant.
     shapes : dict of name to shape
+    names : dict or callable, optional
+        What the update calls its slots, in terms of PyTorch's names: ``{"m": "exp_avg", "v": "exp_avg_sq"}``.
     dtype : "float64" or "float32"
     tolerance : "measured" (the default), "fixed" or a :class:`compare.tolerance.Tolerance`
     seed : int
@@ -101,8 +107,9 @@ def optimizer(
         expected()
     except Exception as error:
         raise InputError(f"torch.optim.{called(torch_optimizer)} cannot be made with {options}: {error}") from error
+    mapping = name_map(names, {}, {}, later=_slots(expected, walk, names))
     verdict = verdict_of(
-        actual,
+        actual if names is None else lambda: Renamed(actual(), mapping),
         expected,
         walk,
         tolerance=checked_tolerance(tolerance),
@@ -122,13 +129,29 @@ def optimizer(
             f"parameter[...] = ...): {how}"
         )
     coverage = verdict.coverage
+    coverage.notes += mapping.unused() if verdict.outcome is not Outcome.ERROR else []
     if not takes_rate:
         coverage.only_expected = [text for text in coverage.only_expected if not text.startswith("schedule")]
         if verdict.outcome is not Outcome.ERROR and steps > 1:
             coverage.notes.append(
                 f"{called(update)} has no keyword lr, so the learning rate was not changed on the way"
             )
-    return Report(verdict, f"{called(update)} against torch.optim.{called(torch_optimizer)}")
+    call = Call(
+        "optimizer",
+        {
+            "update": update,
+            "torch_optimizer": torch_optimizer,
+            "options": options,
+            "steps": steps,
+            "rate_factor": rate_factor,
+            "shapes": dict(shapes),
+            "names": names,
+            "dtype": str(dtype),
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+    )
+    return Report(verdict, f"{called(update)} against torch.optim.{called(torch_optimizer)}", call)
 
 
 def _checked(
@@ -177,6 +200,19 @@ def _keywords(
     if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
         wanted = tuple(dict.fromkeys([*wanted, *options, "lr"]))
     return "lr" in wanted, wanted
+
+
+def _slots(expected: Callable[[], Any], walk: Any, names: Names) -> list[str]:
+    """The slots of PyTorch's optimizer, as its first step makes them."""
+    if not isinstance(names, Mapping):
+        return []
+    side = expected()
+    try:
+        side.accumulate(*walk[0][0])
+        side.step()
+    except Exception:  # the walk reports it
+        return [value if isinstance(value, str) else value[0] for value in names.values()]
+    return sorted({slot for slots in side.slots.values() for slot in slots})
 
 
 def _gradients(initial: Mapping[str, np.ndarray], generator: np.random.Generator) -> dict[str, np.ndarray]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,10 +13,13 @@ from torch import nn
 
 import torch_ref
 from compare.batches import InputError, MicroBatch, check_batches, cut
-from compare.calls.arrays import admit, called, describe, hint, listed, narrowest
+from compare.calls.arrays import ContractError, admit, called, describe, narrowest
+from compare.calls.call import Call
 from compare.calls.owned import Owned, captured, is_factory, repeatable
+from compare.calls.renamed import Renamed, told_nearest
 from compare.calls.running import checked_seed, checked_sync, checked_tolerance, dtype_hint, verdict_of
 from compare.culprit import MODEL
+from compare.naming import NameMap, Names, name_map
 from compare.report.report import Report
 from compare.tolerance import Tolerance
 from compare.verdict import Outcome
@@ -24,8 +27,6 @@ from torch_ref.copying import copy_side
 from torch_ref.training import loss_denominator
 
 __all__ = ["training"]
-
-_MOST_NAMES = 5  # that are said to be missing, one by one
 
 
 def training(
@@ -35,6 +36,7 @@ def training(
     micro_batches: int | Sequence[int] = 1,
     *,
     sync: str = "free",
+    names: Names = None,
     tolerance: Tolerance | str | None = None,
     seed: int = 0,
 ) -> Report:
@@ -56,6 +58,11 @@ def training(
         share of the loss's denominator: its rows, or what the reference's loss or ``denominator`` counts.
     sync : "free", "step" or "module"
         How to walk: both on their own, or from the reference's state before each step, or module by module.
+    names : dict or callable, optional
+        Your side's names in terms of PyTorch's: ``{"W1": "hidden.weight"}``, patterns with one ``*``
+        (``{"layers_*_kernel": "layers.*.weight"}``), or a function of your name; a value may be ``(name, axes)``, the
+        order of axes that turns your array into PyTorch's. It holds for parameters, buffers, module paths and slots.
+        What has no counterpart is in the coverage, with the nearest candidates.
     tolerance : "measured" (the default), "fixed" or a :class:`compare.tolerance.Tolerance`
     seed : int
         Seeds the noise of the measured tolerance, and NumPy's and PyTorch's generators where a factory is called.
@@ -74,6 +81,7 @@ def training(
     admitted = _admitted(batches)
     told: dict[str, None] = {}
     notes: list[str] = []
+    repeated = True
     make_expected = _with_copies(_reference(reference, seed))
     twin = _tried(make_expected)
 
@@ -88,8 +96,13 @@ def training(
         )
     else:
         make_actual = repeatable(side, own, notes, needs_copies=sync == "module")
-        one = own(side)
-    notes += _about_parameters(one, twin) if one is not None and twin is not None else []
+        one, repeated = own(side), not notes
+    mapping = None
+    if one is not None and twin is not None:
+        mapping = _matched(names, one, twin, make_expected, admitted)
+        notes += _about_parameters(one, twin, mapping)
+        if names is not None:
+            make_actual = _renaming(make_actual, mapping)
     steps = _steps(admitted, micro_batches, twin, make_expected, notes)
     parameters = [] if twin is None else list(twin.parameters.values())
     verdict = verdict_of(
@@ -105,10 +118,26 @@ def training(
     )
     dtype_hint(verdict, [item for x, _ in admitted for item in _each(x)], parameters)
     verdict.coverage.notes += [note for note in notes if note not in verdict.coverage.notes]
+    if mapping is not None:
+        told_nearest(verdict.coverage, mapping)
     if verdict.outcome is Outcome.ERROR:
         verdict.reason += "".join(f"; {note}" for note in notes if "has shape" in note)
     module = getattr(twin, "module", twin)
-    return Report(verdict, f"training of {called(side)} against {called(module)}")
+    call = Call(
+        "training",
+        {
+            "side": side,
+            "reference": reference,
+            "batches": admitted,
+            "micro_batches": micro_batches,
+            "sync": sync,
+            "names": names,
+            "tolerance": tolerance,
+            "seed": seed,
+        },
+        once="" if repeated else "the side could not be copied and has been trained; hand in a factory of it",
+    )
+    return Report(verdict, f"training of {called(side)} against {called(module)}", call)
 
 
 def _tried(make: Callable[[], Any]) -> Any:
@@ -217,18 +246,55 @@ def _check_apart(one: Any, other: Any, message: str) -> None:
             raise InputError("the side cannot be compared: " + message.format(name=name))
 
 
-def _about_parameters(mine: Any, theirs: Any) -> list[str]:
-    """What does not fit between the two sides' parameters, in sentences."""
+# -- names ------------------------------------------------------------------------------------------------------------
+
+
+def _matched(
+    names: Names, mine: Any, theirs: Any, make_expected: Callable[[], Any], batches: Sequence[tuple[Any, Any]]
+) -> NameMap:
+    """The two sides' parameters and buffers, matched; what the reference shows in a step may be named too."""
+    held = [{**side.parameters, **_buffers(side)} for side in (mine, theirs)]
+    if names is None or callable(names):
+        return name_map(names, *held)
+    later: set[str] = set()
+    try:  # one step of the reference shows its module paths and slots
+        scout = make_expected()
+        scout.zero_grad()
+        scout.accumulate(batches[0], 1.0)
+        scout.step()
+        later.update(path for path, _, _ in getattr(scout, "activations", None) or {})
+        later.update(slot for slots in (getattr(scout, "slots", None) or {}).values() for slot in slots)
+    except Exception:
+        later.update(value if isinstance(value, str) else value[0] for value in names.values())  # the walk reports it
+    return name_map(names, *held, later=sorted(later - set(held[1])))
+
+
+def _buffers(side: Any) -> Mapping[str, Any]:
+    try:
+        return getattr(side, "buffers", None) or {}
+    except ContractError:  # which the walk reports
+        return {}
+
+
+def _renaming(make: Callable[[], Any], names: NameMap) -> Callable[[], Any]:
+    return lambda: Renamed(make(), names)
+
+
+def _about_parameters(mine: Any, theirs: Any, names: NameMap) -> list[str]:
+    """Which parameters have another shape, in sentences."""
     ours, known = mine.parameters, theirs.parameters
-    missing = [name for name in known if name not in ours]
-    notes = [f"the side has no parameter {name!r}; {hint(name, set(ours) - set(known))}" for name in missing]
-    if len(missing) > _MOST_NAMES:
-        notes = [f"the side lacks {len(missing)} of {len(known)} parameters; it has {listed(list(ours)[:_MOST_NAMES])}"]
-    return notes + [
-        f"the side's parameter {name!r} has shape {value.shape}, PyTorch's {known[name].shape}"
-        for name, value in ours.items()
-        if name in known and value.shape != known[name].shape
-    ]
+    notes = []
+    for name, value in ours.items():
+        target = names.expected_name(name)
+        shape = names.to_expected(name, value).shape
+        if target in known and shape != known[target].shape:
+            turned = " with the axes that names gives it" if name in names.axes else ""
+            tip = names.another_layout(name)
+            notes.append(
+                f"the side's parameter {name!r} has shape {shape}{turned}, PyTorch's {known[target].shape}"
+                + (f"; {tip}" if tip else "")
+            )
+    return notes
 
 
 # -- the batches -------------------------------------------------------------------------------------------------------

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from html import escape
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from compare.report.json import to_json
-from compare.report.records import SCHEMA_VERSION, environment, verdict_record
+from compare.batches import InputError
+from compare.output import FORMATS
+from compare.report.records import calls_record, verdict_record
 from compare.report.terminal import coverage_lines, divergence_lines, phase_table
+from compare.threads import thread_count
 
 if TYPE_CHECKING:
+    from compare.calls.call import Call
     from compare.diagnosis.evidence import Cause
     from compare.verdict import Coverage, Divergence, Outcome, Verdict
 
@@ -26,16 +30,27 @@ class Report:
     verdict : Verdict
     title : str
         What was compared, in a few words.
+    call : Call, optional
+        How it was made.
 
     Attributes
     ----------
     verdict : Verdict
         Everything, as data.
+
+    Examples
+    --------
+    >>> import compare, numpy as np
+    >>> square = lambda x: (np.sum(x * x), {"x": -2 * x})
+    >>> report = compare.gradients(square, lambda x: (x * x).sum(), {"x": np.arange(3.0)})
+    >>> report.outcome == "diverged", report.first_divergence.checkpoint.name, report.causes[0].cause
+    (True, 'x', 'sign')
     """
 
-    def __init__(self, verdict: Verdict, title: str):
+    def __init__(self, verdict: Verdict, title: str, call: Call | None = None):
         self.verdict = verdict
         self.title = title
+        self.call = call
 
     @property
     def outcome(self) -> Outcome:
@@ -74,22 +89,47 @@ class Report:
         if self.outcome != "equivalent":
             raise AssertionError(str(self))
 
+    # -- made again ------------------------------------------------------------------------------------------------
+
+    def repeat(self, **changes: Any) -> Report:
+        """Make the call again, with some of its arguments replaced: ``report.repeat(seed=1)``.
+
+        Raises
+        ------
+        InputError
+            If it cannot be made again, or has no such argument.
+        """
+        if self.call is None:
+            raise InputError(f"{self.title}: how this report was made is not known, so it cannot be repeated")
+        return self.call.repeat(**changes)
+
+    def shrink(self, *args: Any, **options: Any) -> Any:
+        """Make the case small while the same divergence remains: see :func:`compare.shrinking.shrink_report`."""
+        return import_module("compare.shrinking").shrink_report(self, *args, **options)
+
+    # -- as data and as text -----------------------------------------------------------------------------------------
+
     def record(self) -> dict[str, Any]:
-        """The report as dictionaries, lists, strings and numbers."""
-        return {
-            "schema_version": SCHEMA_VERSION,
-            "environment": environment(),
-            "name": self.title,
-            **verdict_record(self.verdict),
-        }
+        """The report as dictionaries, lists, strings and numbers: the record of a run with this one comparison."""
+        seed = self.call.arguments.get("seed", 0) if self.call else 0
+        return calls_record([self], threads=thread_count(), seed=seed)
 
     def to_json(self) -> str:
-        """The record as strict JSON."""
-        return to_json(self.record())
+        """The record as strict JSON, as ``gradlock`` writes it with ``--json``."""
+        return self._formatted("json")
 
     def to_markdown(self) -> str:
-        """A heading with the outcome, and the text as a block."""
-        return f"# {self.title}: {self.outcome}\n\n```text\n{self}\n```\n"
+        """The record as Markdown with tables, as ``gradlock`` writes it with ``--markdown``."""
+        return self._formatted("markdown")
+
+    def to_html(self) -> str:
+        """The record as a page of its own, as ``gradlock`` writes it with ``--html``."""
+        return self._formatted("html")
+
+    def _formatted(self, form: str) -> str:
+        module, function, _ = FORMATS[form]
+        text: str = getattr(import_module(module), function)(self.record())
+        return text
 
     def __str__(self) -> str:
         record = verdict_record(self.verdict)
@@ -99,7 +139,16 @@ class Report:
         parts += ["\n".join(coverage_lines(record["coverage"]))]
         return "\n\n".join(part for part in parts if part)
 
-    __repr__ = __str__
+    def __repr__(self) -> str:
+        """One line: outcome, what was compared, the first divergence and its cause, or the reason."""
+        first = self.first_divergence
+        parts = [f"{self.outcome}: {self.title}"]
+        if first is not None:
+            parts.append(f"first divergence at {first.where} (culprit {first.culprit})")
+            parts += [f"cause {cause.cause}" for cause in self.causes[:1]]
+        elif self.reason:
+            parts.append(" ".join(self.reason.split()))
+        return f"<Report {'; '.join(parts)}>"
 
     def _repr_html_(self) -> str:
         """The same for a notebook: heading, first divergence, phases, notes; no style sheet, no script."""

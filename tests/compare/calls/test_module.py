@@ -339,7 +339,7 @@ MISUSE = {
     "gradients for more inputs": (backward_returning(lambda g, x, p: ((x, None), {})), "the backward of <lambda> returned 2 input gradients for 1 inputs; use None for none"),
     "a parameter's name misspelt": (
         backward_returning(lambda g, x, p: (x, {"wieght": g.T @ x})),
-        "the backward of <lambda> returned a gradient for 'wieght', which is no parameter; did you mean 'weight'?",
+        "the backward of <lambda> returned a gradient for 'wieght', which is no parameter; nearest: 'weight'; if they are the same, names={'wieght': 'weight'}",
     ),
     "a changed incoming gradient": (spoiling, "spoiling changes the incoming gradient in place; work on a copy"),
 }  # fmt: skip

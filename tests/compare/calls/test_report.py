@@ -1,5 +1,6 @@
 """What a report says: as an object, on a terminal, on a notebook's page, and as data."""
 
+import inspect
 import json
 import re
 import subprocess
@@ -7,13 +8,20 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import compare
 import torch_ref
+from compare.batches import InputError
 from compare.diagnosis.evidence import Cause
 from compare.report.json import schema
 from compare.report.report import Report
 from compare.verdict import Coverage, Outcome, Verdict
+
+from . import regression
+from .regression import Mine
+from .test_optimizer import momentum
 
 X = np.random.default_rng(0).standard_normal((4, 3))
 
@@ -65,7 +73,6 @@ def test_the_text_has_both_values_the_place_the_errors_and_the_causes(diverged):
         "could not have shown here: one set of inputs",
     ):
         assert said in text
-    assert repr(diverged) == text
     assert "\x1b" not in text
 
 
@@ -84,19 +91,98 @@ def test_the_page_is_escaped_and_complete(diverged):
     assert "<td>accumulated</td>" in page
 
 
-def test_the_data_follow_the_schema_of_a_scenario(diverged):
+def test_the_data_follow_the_schema_of_a_run(diverged):
     jsonschema = pytest.importorskip("jsonschema")
     for one in (report(), diverged):
         record = json.loads(one.to_json())
-        assert record.pop("schema_version") == 1
-        assert set(record.pop("environment")) == {"gradlock", "python", "numpy", "torch", "platform"}
-        whole = schema()
-        jsonschema.validate(record, {**whole["$defs"]["scenario"], "$defs": whole["$defs"]})
-    assert record["causes"][0]["look_at"] == "the <last> line"
+        jsonschema.validate(record, schema())
+    (only,) = record["experiments"]
+    assert (record["outcome"], record["exit_code"], only["name"]) == ("diverged", 1, diverged.title)
+    assert only["causes"][0]["look_at"] == "the <last> line"
 
 
-def test_markdown_holds_the_text(diverged):
-    assert diverged.to_markdown() == f"# gradients of double against <lambda>: diverged\n\n```text\n{diverged}\n```\n"
+def test_markdown_has_a_table_and_the_reason(diverged):
+    text = diverged.to_markdown()
+    assert text.startswith("# gradlock: diverged\n\n| experiment ")
+    assert "the sides part at step 1, micro-batch 1, accumulated, x; culprit double" in text
+
+
+LINES = {
+    "equivalent": (lambda: report(), "<Report equivalent: gradients of double against <lambda>>"),
+    "diverged": (
+        lambda: report(3.0),
+        "<Report diverged: gradients of double against <lambda>; first divergence at step 1, micro-batch 1, accumulated, "
+        "x (culprit double); cause constant factor>",
+    ),
+    "abstained": (
+        lambda: compare.gradients(lambda x: (x.sum(), {}), lambda x: x.sum(), {"x": X}),
+        "<Report abstained: gradients of <lambda> against <lambda>; <lambda> returned no gradient, so none was compared>",
+    ),
+    "error": (
+        lambda: compare.gradients(lambda x: x, lambda x: x.sum(), {"x": X}),
+        "<Report error: gradients of <lambda> against <lambda>; <lambda> must return (loss, {name: gradient}); it returned "
+        "an array of shape (4, 3)>",
+    ),
+}
+
+
+@pytest.mark.parametrize(("make", "line"), LINES.values(), ids=LINES)
+def test_the_repr_is_one_line(make, line):
+    assert repr(make()) == line
+
+
+# -- made again ----------------------------------------------------------------------------------------------------------
+
+CALLS = {
+    "gradients": lambda: compare.gradients(
+        lambda x, power: ((x**power).sum(), {"x": power * x}), lambda x, power: (x**power).sum(), {"x": X, "power": 2}
+    ),
+    "module": lambda: compare.module(
+        lambda inputs, parameters: (np.tanh(inputs[0]), lambda g: (g / np.cosh(inputs[0]) ** 2, {})), nn.Tanh(), X
+    ),
+    "optimizer": lambda: compare.optimizer(momentum, torch.optim.SGD, options={"lr": 0.1, "momentum": 0.9}, steps=3),
+    "training": lambda: compare.training(Mine, regression.reference(), regression.BATCHES, [4, 7]),
+}
+
+
+@pytest.mark.parametrize("kind", CALLS)
+def test_a_report_knows_how_it_was_made_and_makes_it_again(kind):
+    one = CALLS[kind]()
+    again = one.repeat()
+    assert (one.call.kind, str(one.outcome)) == (kind, "equivalent")
+    assert str(again) == str(one)
+    assert again.call.arguments.keys() == one.call.arguments.keys()
+    function = inspect.signature(getattr(compare, kind))
+    assert list(one.call.arguments) == list(function.parameters)
+
+
+def test_a_call_is_repeated_with_other_arguments():
+    one = CALLS["gradients"]()
+    assert one.repeat(inputs={"x": X, "power": 3}).outcome == "diverged"
+    assert CALLS["optimizer"]().repeat(steps=1).verdict.steps == 1
+    assert CALLS["training"]().repeat(batches=regression.BATCHES[:1]).verdict.steps == 1
+    with pytest.raises(
+        InputError, match=r"compare.gradients has no argument 'steps'; it has manual_fn, torch_fn, inputs"
+    ):
+        one.repeat(steps=1)
+
+
+def test_what_is_asked_for_later_is_that_of_the_call():
+    x = X.copy()
+    one = compare.gradients(lambda x: ((x**2).sum(), {"x": 2 * x}), lambda x: (x**2).sum(), {"x": x})
+    x[...] = 0
+    assert one.repeat().outcome == "equivalent"
+
+
+def test_a_side_that_was_used_up_cannot_be_repeated():
+    one = compare.training(regression.in_a_namespace(), regression.reference(), regression.BATCHES)
+    message = "compare.training cannot be repeated: the side could not be copied and has been trained; hand in a factory of it"
+    with pytest.raises(InputError) as caught:
+        one.repeat()
+    assert str(caught.value) == message
+    assert one.repeat(side=Mine).outcome == "equivalent"
+    with pytest.raises(InputError, match="this against that: how this report was made is not known"):
+        Report(Verdict(Outcome.ABSTAINED, "", Coverage()), "this against that").repeat()
 
 
 @pytest.mark.parametrize("outcome", list(Outcome))

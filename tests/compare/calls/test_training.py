@@ -276,7 +276,10 @@ def test_another_dtype_or_shape_at_the_start_is_a_divergence_of_its_own_kind():
 
     report = compare.training(Turned, reference(), BATCHES)
     assert report.outcome == "error"
-    assert report.reason.endswith("; the side's parameter 'weight' has shape (4, 2), PyTorch's (2, 4)")
+    assert report.reason.endswith(
+        "; the side's parameter 'weight' has shape (4, 2), PyTorch's (2, 4); if that is another order of axes, "
+        "say names={'weight': ('weight', (1, 0))}"
+    )
     assert report.first_divergence.difference.kind == "shape"
 
 
@@ -290,7 +293,9 @@ def test_names_that_do_not_match_are_said():
             return 0.0
 
     report = compare.training(Renamed, reference(), BATCHES)
-    assert "the side has no parameter 'weight'; did you mean 'weights'?" in report.coverage.notes
+    said = "nearest: {!r}; if they are the same, names={{'weights': 'weight'}}"
+    assert f"init: weight ({said.format('weights')})" in report.coverage.only_expected
+    assert f"init: weights ({said.format('weight')})" in report.coverage.only_actual
 
 
 # -- copies of a side of PyTorch -----------------------------------------------------------------------------------------
