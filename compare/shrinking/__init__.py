@@ -4,3 +4,8 @@
 (:mod:`compare.shrinking.setup`) is a built-in experiment read as plain data; a call is what a user compared
 (:mod:`compare.shrinking.calls`).
 """
+
+from compare.shrinking.calls import shrink_report
+from compare.shrinking.minimal import Minimal
+
+__all__ = ["Minimal", "shrink_report"]

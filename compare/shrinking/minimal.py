@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from compare.report.report import Report
 from compare.shrinking.signature import Signature
+
+if TYPE_CHECKING:
+    from compare.report.report import Report
 
 __all__ = ["Minimal"]
 

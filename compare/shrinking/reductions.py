@@ -317,7 +317,7 @@ def _rounder(setup: Setup) -> Iterator[Setup]:
 def _rounded(value: Array, digits: int) -> Array:
     if value.dtype.kind != "f" or np.array_equal(np.round(value, digits), value, equal_nan=True):
         return value
-    return np.round(value, digits)
+    return np.asarray(np.round(value, digits) + 0.0)
 
 
 PASSES = (

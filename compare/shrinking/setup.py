@@ -20,7 +20,21 @@ import manual.nn
 from compare.batches import MicroBatch, cut
 from compare.experiments.pairs import Reference
 
-__all__ = ["Batch", "Layer", "Made", "Setup", "UnreadableError", "counted", "in_torch", "joined", "read", "with_layers"]
+__all__ = [
+    "Batch",
+    "Layer",
+    "Made",
+    "Setup",
+    "UnreadableError",
+    "counted",
+    "in_torch",
+    "joined",
+    "layer_of",
+    "read",
+    "read_made",
+    "refitted_layer",
+    "with_layers",
+]
 
 Array = np.ndarray
 _MISSING = object()
@@ -191,7 +205,7 @@ def _course_model(make: Callable[[], Any], side: Any) -> Layer:
 def _chain(side: Any, x: Array) -> tuple[Layer, ...]:
     module = side.module
     leaves = [child for child in module.modules() if not list(child.children())]
-    layers = tuple(_layer(leaf) for leaf in leaves)
+    layers = tuple(layer_of(leaf) for leaf in leaves)
     made = nn.Sequential(*(in_torch(layer.made) for layer in layers)).to(next(module.parameters()).dtype)
     try:
         made.load_state_dict(dict(zip(made.state_dict(), module.state_dict().values(), strict=True)))
@@ -205,12 +219,12 @@ def _chain(side: Any, x: Array) -> tuple[Layer, ...]:
     return layers
 
 
-def _layer(module: nn.Module) -> Layer:
+def layer_of(module: nn.Module) -> Layer:
     values = {name: value.detach().numpy().copy() for name, value in module.state_dict().items()}
-    return Layer(_read_made(module), values, evaluating=not module.training)
+    return Layer(read_made(module), values, evaluating=not module.training)
 
 
-def _read_made(module: nn.Module) -> Made:
+def read_made(module: nn.Module) -> Made:
     """The constructor's call, read from the attributes of the same names, as PyTorch keeps them."""
     kind = type(module)
     if getattr(nn, kind.__name__, None) is not kind or not hasattr(manual.nn, kind.__name__):
@@ -244,7 +258,7 @@ def _equal(value: Any, default: Any) -> bool:
 def _loss(side: Any) -> Made:
     if side.denominator is not None:
         raise UnreadableError("its loss divides by a number of its own")
-    return _read_made(side.loss)
+    return read_made(side.loss)
 
 
 def in_torch(made: Made) -> nn.Module:
@@ -313,3 +327,22 @@ def _fitted(made: Made, shape: tuple[int, ...]) -> Made | None:
     elif name == "PReLU" and options.get("num_parameters", 1) > 1:
         options["num_parameters"] = shape[0]
     return Made(name, options)
+
+
+def refitted_layer(layer: Layer, x: Array, changed: Mapping[str, Any]) -> nn.Module | None:
+    """A layer alone, fitted to these inputs and with changed options; ``None`` where it does not fit."""
+    made = _fitted(Made(layer.made.name, {**layer.made.options, **changed}), x.shape[1:])
+    if made is None:
+        return None
+    try:
+        module = in_torch(made)
+        shapes = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+        values = {name: torch.from_numpy(_part(layer.values[name], shape).copy()) for name, shape in shapes.items()}
+        dtype = next((value.dtype for value in values.values() if value.is_floating_point()), torch.float32)
+        module.to(dtype).load_state_dict(values)
+        module.train(not layer.evaluating)
+        with torch.no_grad():
+            in_torch(made).to(dtype).eval()(torch.from_numpy(x))
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError):
+        return None
+    return module

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from textwrap import fill
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from compare.batches import MicroBatch
 from compare.shrinking.literals import literal, value_text
@@ -15,7 +15,7 @@ from compare.shrinking.signature import Signature
 if TYPE_CHECKING:
     from compare.shrinking.experiments import Failing
 
-__all__ = ["file_text", "test_of_setup", "test_of_steps"]
+__all__ = ["file_text", "test_of_call", "test_of_setup", "test_of_steps"]
 
 Steps = Sequence[Sequence[MicroBatch]]
 _WIDTH = 110
@@ -23,11 +23,12 @@ _WIDTH = 110
 
 def file_text(heading: str, imports: Iterable[str], *parts: str) -> str:
     """One file of a docstring, sorted imports and parts."""
-    lines = sorted({line for line in imports if line.startswith("import ")})
-    lines += sorted({line for line in imports if line.startswith("from ")})
+    given = set(imports)
+    lines = sorted(line for line in given if line.startswith("import "))
+    lines += sorted(line for line in given if line.startswith("from "))
     *body, test = [part.strip("\n") for part in parts if part]
     top = "\n\n".join([f'"""{heading}\n"""', "\n".join(lines)])
-    spaced = [("\n" if part.startswith("def ") else "") + part for part in body]
+    spaced = [("\n" if part.startswith(("def ", "class ", "@")) else "") + part for part in body]
     return "\n\n".join([top, *spaced]) + f"\n\n\n{test}\n"
 
 
@@ -91,3 +92,60 @@ def _test(failing: Failing, sync: str) -> str:
     lines.append(f"    report = Report(verdict, {value_text(failing.name)})")
     lines.append("    report.assert_equivalent()")
     return "\n".join(lines)
+
+
+_FIRST = {
+    "gradients": ("manual_fn", "torch_fn", "inputs"),
+    "module": ("manual_fn", "torch_module", "inputs"),
+    "optimizer": ("update", "torch_optimizer"),
+    "training": ("side", "reference", "batches"),
+}
+"""The positional arguments of each call; all others are written by name."""
+_DEFAULTS = {
+    "wrt": None,
+    "names": None,
+    "tolerance": None,
+    "seed": 0,
+    "sync": "free",
+    "micro_batches": 1,
+    "options": {},
+}
+
+
+def test_of_call(kind: str, arguments: Mapping[str, Any], signature: Signature) -> str:
+    """The file of a user's call.
+
+    Raises
+    ------
+    InputError
+        If a function or class of theirs can be neither imported nor copied.
+    """
+    from compare.shrinking.sources import Sources
+
+    sources = Sources()
+    given: list[str] = []
+    data: list[str] = []
+    for name in _FIRST[kind]:
+        value = arguments[name]
+        if name in ("inputs", "batches"):
+            data.append(f"{name.upper()} = {literal(value)}")
+            given.append(f"*{name.upper()}" if kind == "module" else name.upper())
+        else:
+            given.append(sources.expression(value, name))
+    for name, value in arguments.items():
+        if name not in _FIRST[kind] and not (name in _DEFAULTS and _same(value, _DEFAULTS[name])):
+            given.append(f"{name}={sources.expression(value, name)}")
+    lines = [
+        "def test_the_two_sides_are_equivalent():",
+        f"    report = compare.{kind}(",
+        *(f"        {argument}," for argument in given),
+        "    )",
+        "    report.assert_equivalent()",
+    ]
+    used = "\n".join([*data, *given, *sources.definitions])
+    imports = ["import compare", *(["import numpy as np"] if "np." in used else []), *sources.imports]
+    return file_text(heading_of(signature, ""), dict.fromkeys(imports), *sources.definitions, *data, "\n".join(lines))
+
+
+def _same(value: Any, default: Any) -> bool:
+    return type(value) is type(default) and bool(value == default)
