@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from compare.calls.optimizer import optimizer
     from compare.calls.training import training
     from compare.report.report import Report
+    from compare.selfcheck.calls import self_check
 
 __version__ = "0.1.0"
-__all__ = ["Report", "__version__", "gradients", "module", "optimizer", "training"]
+__all__ = ["Report", "__version__", "gradients", "module", "optimizer", "self_check", "training"]
 
 _HOMES = {
     "gradients": "compare.calls.gradients",
     "module": "compare.calls.module",
     "optimizer": "compare.calls.optimizer",
+    "self_check": "compare.selfcheck.calls",
     "training": "compare.calls.training",
     "Report": "compare.report.report",
 }

@@ -18,6 +18,7 @@ from compare import __version__
 from compare.commands.conformance import conformance
 from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
+from compare.commands.selfcheck import selfcheck
 from compare.commands.shrink import shrink
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
@@ -111,7 +112,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (conformance, faults, fuzz, gallery, shrink):
+for command in (conformance, faults, fuzz, gallery, selfcheck, shrink):
     cli.add_command(command)
 
 

@@ -191,10 +191,12 @@ def _one_cut(value: Any, index: int, axis: int, size: int) -> Any:
 
 def _rounder_arrays(value: Any) -> Iterator[Any]:
     for digits in (0, 1, 2):
-        yield _mapped(
-            value,
-            lambda leaf, d=digits: np.asarray(np.round(leaf, d) + 0.0) if isinstance(leaf, Array) and leaf.dtype.kind == "f" else leaf,
-        )
+
+        def rounded(leaf: Any, digits: int = digits) -> Any:
+            floating = isinstance(leaf, Array) and leaf.dtype.kind == "f"
+            return np.asarray(np.round(leaf, digits) + 0.0) if floating else leaf
+
+        yield _mapped(value, rounded)
 
 
 def _with(name: str, pass_: Callable[[Any], Iterator[Any]]) -> Callable[[Arguments], Iterator[Arguments]]:

@@ -7,6 +7,7 @@ taken on trust: a network counts as a chain only if the chain that was read comp
 from __future__ import annotations
 
 import inspect
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -18,7 +19,7 @@ from torch import nn
 
 import manual.nn
 from compare.batches import MicroBatch, cut
-from compare.experiments.pairs import Reference
+from compare.experiments.pairs import Recipe, Reference
 
 __all__ = [
     "Batch",
@@ -32,6 +33,8 @@ __all__ = [
     "layer_of",
     "read",
     "read_made",
+    "read_side",
+    "recipe_of",
     "refitted_layer",
     "with_layers",
 ]
@@ -164,36 +167,105 @@ def read(expected: Callable[[], Any], steps: Sequence[Sequence[MicroBatch]], syn
     """
     if not isinstance(expected, Reference):
         raise UnreadableError("its sides are made by code of their own")
-    side = expected()
-    recipe = expected.recipe
-    (x, _), _ = steps[0][0]
-    if not isinstance(x, np.ndarray):
+    shared = {id(step): tuple(Batch(x, y) for (x, y), _ in step) for step in steps}
+    setup = read_side(
+        expected(), [shared[id(step)] for step in steps], sync, recipe=expected.recipe, model=expected.model
+    )
+    weights = [weight for step in steps for _, weight in step]
+    if not np.allclose([weight for step in setup.weighed for _, weight in step], weights):
+        raise UnreadableError("its micro-batches are weighed by code of its own")
+    return setup
+
+
+def read_side(
+    side: Any,
+    steps: Sequence[tuple[Batch, ...]],
+    sync: str = "free",
+    *,
+    recipe: Recipe | None = None,
+    model: Callable[[], Any] | None = None,
+) -> Setup:
+    """Read a fresh side of PyTorch.
+
+    Parameters
+    ----------
+    side : torch_ref.training.Side
+    steps : the micro-batches of every step
+    sync : as lockstep takes it
+    recipe : optimizer, schedule and clip; by default they are read from the side, too
+    model : makes the manual wing's twin of a course model
+
+    Raises
+    ------
+    UnreadableError
+        As :func:`read`.
+    """
+    x = steps[0][0].x
+    if not isinstance(x, np.ndarray) or not isinstance(steps[0][0].y, np.ndarray):
         raise UnreadableError("its model takes several inputs")
+    recipe = recipe or recipe_of(side)
     name, options = recipe.optimizer
-    shared = {id(step): tuple(Batch(np.asarray(x), np.asarray(y)) for (x, y), _ in step) for step in steps}
     classic = not isinstance(getattr(side, "loss", None), nn.Module)
-    layers: tuple[Layer, ...] = (_course_model(expected.model, side),) if classic else _chain(side, x)
+    if classic and model is None:
+        raise UnreadableError("its loss is no module of torch.nn")
+    layers: tuple[Layer, ...] = (_course_model(model, side),) if classic else _chain(side, x)
     kind = type(recipe).__name__
     nested = recipe.schedule is not None and "schedulers" in recipe.schedule[1]
-    setup = Setup(
+    return Setup(
         layers,
         None if classic else _loss(side),
         Made(name, dict(options)),
         None if recipe.schedule is None else Made(recipe.schedule[0], dict(recipe.schedule[1])),
         recipe.max_norm,
-        tuple(shared[id(step)] for step in steps),
+        tuple(steps),
         vectors=getattr(recipe, "vectors", None),
         kind="Recipe" if kind == "Composed" and not nested else kind,
         dtype=str(next(iter(side.parameters.values())).dtype),
         sync=sync,
     )
-    weights = [[weight for _, weight in step] for step in steps]
-    if not np.allclose([w for step in setup.weighed for _, w in step], [w for step in weights for w in step]):
-        raise UnreadableError("its micro-batches are weighed by code of its own")
-    return setup
 
 
-def _course_model(make: Callable[[], Any], side: Any) -> Layer:
+def recipe_of(side: Any) -> Recipe:
+    """Optimizer, schedule and clip of a fresh side, read from the objects.
+
+    Raises
+    ------
+    UnreadableError
+        If there are several groups, a penalty, or anything that does not say what it was made with.
+    """
+    if getattr(side, "penalty", None) is not None:
+        raise UnreadableError("its penalty is code of its own")
+    optimizer, scheduler, clip = side.optimizer, side.scheduler, side.clip
+    if len(optimizer.param_groups) > 1 or getattr(torch.optim, type(optimizer).__name__, None) is not type(optimizer):
+        raise UnreadableError("its optimizer has several groups, or is none of torch.optim")
+    group = optimizer.param_groups[0]
+    known = inspect.signature(type(optimizer)).parameters
+    options = {key: group[key] for key in known if key in group and key != "params"}
+    options = {key: value for key, value in options.items() if not _equal(value, known[key].default)}
+    options["lr"] = group.get("initial_lr", group["lr"])
+    schedule = None
+    if scheduler is not None:
+        found = {}
+        for key, parameter in inspect.signature(type(scheduler)).parameters.items():
+            if key in ("optimizer", "last_epoch"):
+                continue
+            value = getattr(scheduler, key, _MISSING)
+            if value is _MISSING:
+                raise UnreadableError(f"{type(scheduler).__name__} does not say what it was made with")
+            value = sorted(value.elements()) if isinstance(value, Counter) else value
+            if not _equal(value, parameter.default):
+                found[key] = value
+        schedule = type(scheduler).__name__, found
+    max_norm = None
+    if clip is not None:
+        function, keywords = getattr(clip, "func", None), dict(getattr(clip, "keywords", {}))
+        if getattr(function, "__name__", "") != "clip_grad_norm_" or set(keywords) != {"max_norm"}:
+            raise UnreadableError("its clip is not partial(clip_grad_norm_, max_norm=...)")
+        max_norm = keywords["max_norm"]
+    return Recipe((type(optimizer).__name__, options), schedule, max_norm)
+
+
+def _course_model(make: Any, side: Any) -> Layer:
     if not isinstance(make, partial):
         raise UnreadableError("its model is made by code of its own")
     kind: Any = make.func
