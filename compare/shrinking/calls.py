@@ -157,7 +157,7 @@ def _resized(value: Any, sizes: Mapping[int, int]) -> Any:
             above = min((size for size in sizes if size > int(leaf.max())), default=0)
             if above and sizes[above] <= int(leaf.max()):
                 cut = cut % sizes[above]  # indices into an axis that became shorter
-        return np.ascontiguousarray(cut)
+        return np.array(cut, order="C")
 
     return _mapped(value, change)
 
