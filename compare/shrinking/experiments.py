@@ -19,6 +19,7 @@ from compare.shrinking.search import Search
 from compare.shrinking.setup import Setup, UnreadableError, read
 from compare.shrinking.signature import Signature, kind_of, signature_of
 from compare.shrinking.writing import test_of_setup, test_of_steps
+from compare.threads import threads
 from compare.tolerance import Fixed
 from compare.verdict import Outcome, Verdict
 
@@ -127,6 +128,11 @@ def shrink_failing(
     InputError
         If it does not diverge.
     """
+    with threads():  # on a busy machine the pools of NumPy and PyTorch would fight for the cores
+        return _shrunk(failing, seconds, on_try)
+
+
+def _shrunk(failing: Failing, seconds: float, on_try: Callable[[int, bool], None] | None) -> Minimal:
     start = time.monotonic()
     verdict = _verdict(failing, failing.make_actual, failing.make_expected, failing.steps, failing.sync)
     signature = signature_of(verdict)

@@ -33,10 +33,10 @@ def test_wrong_usage_is_one_line(arguments, message):
 
 def test_shrink_writes_a_test_and_a_record(tmp_path):
     test, record = tmp_path / "test_it.py", tmp_path / "it.json"
-    options = ("--fault", "gradient-ascent", "--out", str(test), "--json", str(record), "--seconds", "5")
+    options = ("--fault", "gradient-ascent", "--out", str(test), "--json", str(record), "--seconds", "600")
     found = invoke("shrink", *options)
     assert found.exception is None
-    assert found.return_value == 1 if hasattr(found, "return_value") and found.return_value is not None else True
+    assert found.return_value == 1
     assert f"run it with: python -m pytest {test}" in found.output
     assert "Written by: gradlock shrink --fault gradient-ascent" in test.read_text()
     held = json.loads(record.read_text())

@@ -32,7 +32,7 @@ CASES = {
 
 def verdict_of_file(text):
     """What the walk in a written file finds."""
-    namespace = {}
+    namespace: dict = {}
     exec(compile(text, "minimal", "exec"), namespace)
     with pytest.raises(AssertionError) as caught:
         namespace["test_the_two_sides_are_equivalent"]()
@@ -41,7 +41,7 @@ def verdict_of_file(text):
 
 @pytest.mark.parametrize("make", CASES.values(), ids=CASES)
 def test_a_failing_experiment_is_made_small_and_written(make):
-    minimal = shrink_failing(make())
+    minimal = shrink_failing(make(), seconds=600)
     assert minimal.after["rows"] <= 4
     assert minimal.after["steps"] <= 3
     assert minimal.after["widest"] <= 4
@@ -62,7 +62,7 @@ def test_what_is_read_of_a_scene_computes_the_same():
 
 
 def test_sides_of_their_own_kind_lose_steps_and_rows_only():
-    minimal = shrink_failing(_tagger())
+    minimal = shrink_failing(_tagger(), seconds=600)
     assert minimal.after["rows"] <= 4
     assert minimal.notes[0].startswith("only steps and rows were reduced: its model Tagger is no chain of layers")
     assert "cause" in verdict_of_file(minimal.text())
