@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,7 +40,7 @@ def _fewer_micro_batches(steps: Steps) -> Iterator[Steps]:
 def _fewer_rows(steps: Steps) -> Iterator[Steps]:
     """Weights follow the rows: each micro-batch keeps what a row of it weighs beside a row of the others."""
     for least in (1, 2, 3):
-        yield [_cut(step, lambda size, least=least: min(size, least)) for step in steps]
+        yield [_cut(step, partial(min, least)) for step in steps]
     yield [_cut(step, lambda size: (size + 1) // 2) for step in steps]
     yield [_cut(step, lambda size: max(1, size - 1)) for step in steps]
 
