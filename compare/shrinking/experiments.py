@@ -103,7 +103,8 @@ def failing_experiment(
             command=command,
             tolerance=tolerance,
         )
-        found = walk(failing.planted(one.actual, one.steps)(), one.expected(), one.steps, fail_fast=True)
+        made = failing.planted(one.actual, one.steps)()
+        found = walk(made, one.expected(), one.steps, sync=failing.sync, fail_fast=True)
         if found.outcome is Outcome.DIVERGED:
             return failing
         whys.append(_why_not(found))

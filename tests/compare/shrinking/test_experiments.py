@@ -64,7 +64,7 @@ def test_what_is_read_of_a_scene_computes_the_same():
 def test_sides_of_their_own_kind_lose_steps_and_rows_only():
     minimal = shrink_failing(_tagger(), seconds=600)
     assert minimal.after["rows"] <= 4
-    assert minimal.notes[0].startswith("only steps and rows were reduced: its model Tagger is no chain of layers")
+    assert minimal.notes[0].startswith("only steps and rows were reduced: Positions is no layer of both wings")
     assert "cause" in verdict_of_file(minimal.text())
 
 
