@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,7 +83,7 @@ def shrink_report(
     search = Search(keeps, _frozen, seconds - (time.monotonic() - start), on_try)
     given = dict(call.arguments)
     smallest = search.smallest(given, _PASSES[call.kind])
-    notes = ()
+    notes: tuple[str, ...] = ()
     if call.kind == "training":
         notes = ("the model and the optimizer stay as they are: only batches, rows and micro-batches were reduced",)
 
@@ -279,7 +280,7 @@ def _fewer_rows(arguments: Arguments) -> Iterator[Arguments]:
         yield {**arguments, "micro_batches": fewer if whole else _sizes(rows, fewer)}
     for least in (1, 2, 3, 4, (rows + 1) // 2, rows - 1):
         if many <= least < max(len(y) for _, y in batches):
-            cut = _mapped(batches, lambda leaf, least=least: leaf[:least])
+            cut = _mapped(batches, itemgetter(slice(least)))
             yield {**arguments, "batches": cut, "micro_batches": int(parts) if whole else _sizes(least, many)}
 
 

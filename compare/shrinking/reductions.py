@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -32,7 +34,7 @@ def _fewer_micro_batches(setup: Setup) -> Iterator[Setup]:
     if many < 2:
         return
     for kept in (slice(0, 1), slice(-1, None), slice(0, many // 2), slice(0, many - 1), slice(1, None)):
-        steps = _each_step(setup, lambda step, kept=kept: step[kept])
+        steps = _each_step(setup, itemgetter(kept))
         if all(steps):
             yield replace(setup, steps=steps)
 
@@ -245,9 +247,10 @@ def _course_model_with(setup: Setup, name: str, size: int) -> Setup:
 
 def _fewer_options(setup: Setup) -> Iterator[Setup]:
     """Without schedule, clip, groups; with optimizer, loss and layers at their defaults."""
-    for name in ("schedule", "max_norm"):
-        if getattr(setup, name) is not None:
-            yield replace(setup, **{name: None})
+    if setup.schedule is not None:
+        yield replace(setup, schedule=None)
+    if setup.max_norm is not None:
+        yield replace(setup, max_norm=None)
     if setup.vectors is not None:
         yield replace(setup, vectors=None, kind="Recipe")
     if setup.sync != "free":
@@ -301,17 +304,19 @@ def _required(kind: str, option: str) -> bool:
 def _rounder(setup: Setup) -> Iterator[Setup]:
     """Inputs, targets and initial values of fewer digits, which are easier to read."""
     for digits in (1, 2):
-        inputs = _each_batch(setup, lambda b, d=digits: Batch(_rounded(b.x, d), b.y))
-        targets = _each_batch(setup, lambda b, d=digits: Batch(b.x, _rounded(b.y, d)))
+        inputs = _each_batch(setup, partial(_rounded_batch, digits=digits, y=False))
+        targets = _each_batch(setup, partial(_rounded_batch, digits=digits, x=False))
         layers = tuple(
             replace(layer, values={n: _rounded(v, digits) for n, v in layer.values.items()}) for layer in setup.layers
         )
-        yield replace(
-            setup, steps=_each_batch(setup, lambda b, d=digits: Batch(*(_rounded(v, d) for v in b))), layers=layers
-        )
+        yield replace(setup, steps=_each_batch(setup, partial(_rounded_batch, digits=digits)), layers=layers)
         yield replace(setup, steps=inputs)
         yield replace(setup, steps=targets)
         yield replace(setup, layers=layers)
+
+
+def _rounded_batch(batch: Batch, *, digits: int, x: bool = True, y: bool = True) -> Batch:
+    return Batch(_rounded(batch.x, digits) if x else batch.x, _rounded(batch.y, digits) if y else batch.y)
 
 
 def _rounded(value: Array, digits: int) -> Array:

@@ -101,7 +101,7 @@ _FIRST = {
     "training": ("side", "reference", "batches"),
 }
 """The positional arguments of each call; all others are written by name."""
-_DEFAULTS = {
+_DEFAULTS: dict[str, Any] = {
     "wrt": None,
     "names": None,
     "tolerance": None,
