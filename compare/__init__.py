@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from compare.calls.optimizer import optimizer
     from compare.calls.training import training
     from compare.report.report import Report
+    from compare.selfcheck.calls import self_check
     from compare.tracing.side import TraceSide
     from compare.tracing.traces import traces
     from compare.tracing.writer import TraceWriter
@@ -27,6 +28,7 @@ __all__ = [
     "gradients",
     "module",
     "optimizer",
+    "self_check",
     "traces",
     "training",
 ]
@@ -36,6 +38,7 @@ _HOMES = {
     "module": "compare.calls.module",
     "optimizer": "compare.calls.optimizer",
     "traces": "compare.tracing.traces",
+    "self_check": "compare.selfcheck.calls",
     "training": "compare.calls.training",
     "TraceSide": "compare.tracing.side",
     "TraceWriter": "compare.tracing.writer",

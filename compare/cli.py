@@ -23,6 +23,8 @@ from compare.commands.faults import faults
 from compare.commands.fuzz import fuzz
 from compare.commands.new import new
 from compare.commands.record import record
+from compare.commands.selfcheck import selfcheck
+from compare.commands.shrink import shrink
 from compare.gallery.entry import gallery
 from compare.listing import KINDS, listing
 from compare.names import NAMES
@@ -129,7 +131,7 @@ def list_command(kind: str | None) -> None:
         say(listing(one, NAMES) + "\n\n")
 
 
-for command in (check, conformance, diff, explain, faults, fuzz, gallery, new, record):
+for command in (check, conformance, diff, explain, faults, fuzz, gallery, new, record, selfcheck, shrink):
     cli.add_command(command)
 
 

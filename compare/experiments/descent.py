@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from compare.experiments.regression import standardised
 from compare.verdict import Verdict
 from manual.training import ClassicSide
 
-__all__ = ["InTurnSide", "gradient_accumulation", "simultaneous_update"]
+__all__ = ["InTurnSide", "falling_rate", "gradient_accumulation", "simultaneous_update"]
 
 PHASES = ("init", "forward", "loss", "backward", "deposit", "accumulated", "update", "parameter", "schedule")
 
@@ -50,11 +51,16 @@ class InTurnSide(ClassicSide):
             parameter.grad = held[name]
 
 
+def falling_rate(step: int) -> float:
+    """The factor of the rate after so many steps."""
+    return 1 / (1 + 0.05 * step)
+
+
 def _linear(setting: Setting, side: Any = ClassicSide) -> tuple[Callable[[], Any], Callable[[], Any]]:
     return classic_pair(
-        lambda: manual.classic.LinearRegression(10, dtype=setting.numpy_dtype),
-        lambda: torch_ref.classic.LinearRegression(10, dtype=getattr(torch, setting.dtype)),
-        Recipe(("SGD", {"lr": 0.1}), ("LambdaLR", {"lr_lambda": lambda step: 1 / (1 + 0.05 * step)})),
+        partial(manual.classic.LinearRegression, 10, dtype=setting.numpy_dtype),
+        partial(torch_ref.classic.LinearRegression, 10, dtype=getattr(torch, setting.dtype)),
+        Recipe(("SGD", {"lr": 0.1}), ("LambdaLR", {"lr_lambda": falling_rate})),
         setting,
         subtracted=lambda output, target: output.abs() + target.reshape(output.shape).abs(),
         side=side,

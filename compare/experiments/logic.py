@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 import torch
@@ -30,8 +31,8 @@ def logic_gates(setting: Setting) -> Study:
     for name in manual.classic.GATES:
         unit = manual.classic.gate(name)
         actual, expected = classic_pair(
-            lambda: manual.classic.LogisticRegression(2, dtype=setting.numpy_dtype),
-            lambda: torch_ref.classic.LogisticRegression(2, dtype=dtype),
+            partial(manual.classic.LogisticRegression, 2, dtype=setting.numpy_dtype),
+            partial(torch_ref.classic.LogisticRegression, 2, dtype=dtype),
             RATE,
             setting,
             of_logits=True,
@@ -41,8 +42,8 @@ def logic_gates(setting: Setting) -> Study:
         scenarios.append(Scenario(name, actual, expected, steps_of(x, y, 4, [3, 1], setting), promises=PHASES))
     x, y = manual.classic.truth_table("XNOR")
     actual, expected = classic_pair(
-        lambda: manual.classic.SigmoidNetwork(2, 2, 1, dtype=setting.numpy_dtype),
-        lambda: torch_ref.classic.SigmoidNetwork(2, 2, 1, dtype=dtype),
+        partial(manual.classic.SigmoidNetwork, 2, 2, 1, dtype=setting.numpy_dtype),
+        partial(torch_ref.classic.SigmoidNetwork, 2, 2, 1, dtype=dtype),
         RATE,
         setting,
         of_logits=True,
@@ -52,8 +53,8 @@ def logic_gates(setting: Setting) -> Study:
         "XNOR, the lecture's weights", actual, expected, steps_of(x, y, 4, [3, 1], setting), promises=PHASES
     )
     actual, expected = classic_pair(
-        lambda: manual.classic.LogisticRegression(2, dtype=setting.numpy_dtype),
-        lambda: torch_ref.classic.LogisticRegression(2, dtype=dtype),
+        partial(manual.classic.LogisticRegression, 2, dtype=setting.numpy_dtype),
+        partial(torch_ref.classic.LogisticRegression, 2, dtype=dtype),
         Recipe(("SGD", {"lr": 1.0, "momentum": 0.5})),
         setting,
         of_logits=True,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -97,10 +99,10 @@ def _data() -> tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray
 
 def _scenario(name, lambda_, recipe, train, steps, setting, phases) -> Scenario:  # type: ignore[no-untyped-def]
     rows, columns = train[0].shape
-    options = {"lambda_": lambda_, "rows": rows}
+    options: dict[str, Any] = {"lambda_": lambda_, "rows": rows}
     actual, expected = classic_pair(
-        lambda: manual.classic.LogisticRegression(columns, dtype=setting.numpy_dtype, **options),
-        lambda: torch_ref.classic.LogisticRegression(columns, dtype=getattr(torch, setting.dtype), **options),
+        partial(manual.classic.LogisticRegression, columns, dtype=setting.numpy_dtype, **options),
+        partial(torch_ref.classic.LogisticRegression, columns, dtype=getattr(torch, setting.dtype), **options),
         recipe,
         setting,
         of_logits=True,

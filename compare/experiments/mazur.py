@@ -7,6 +7,7 @@ else is computed.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -67,8 +68,8 @@ def backprop_by_hand(setting: Setting) -> Study:
     def pair(side: Any = ClassicSide) -> tuple[Any, Any]:
         options: dict[str, Any] = {"cost": "half_squares", "freeze_biases": True}
         return classic_pair(
-            lambda: manual.classic.SigmoidNetwork(2, 2, 2, dtype=setting.numpy_dtype, **options),
-            lambda: torch_ref.classic.SigmoidNetwork(2, 2, 2, dtype=getattr(torch, setting.dtype), **options),
+            partial(manual.classic.SigmoidNetwork, 2, 2, 2, dtype=setting.numpy_dtype, **options),
+            partial(torch_ref.classic.SigmoidNetwork, 2, 2, 2, dtype=getattr(torch, setting.dtype), **options),
             Recipe(("SGD", {"lr": RATE})),
             setting,
             subtracted=lambda output, target: output.abs() + target.abs(),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
@@ -69,9 +71,10 @@ def numeric_gradient(setting: Setting) -> Study:
     data = load("digits")
     x, y = data.x[:60] / 16, data.y[:60]
     recipe = Recipe(("Adam", {"lr": 0.02, "amsgrad": True, "weight_decay": 0.1}), ("StepLR", {"step_size": 3}))
+    options: dict[str, Any] = {"lambda_": 0.3, "rows": 60}
     actual, expected = classic_pair(
-        lambda: manual.classic.SigmoidNetwork(64, 8, 10, lambda_=0.3, rows=60, dtype=setting.numpy_dtype),
-        lambda: torch_ref.classic.SigmoidNetwork(64, 8, 10, lambda_=0.3, rows=60, dtype=getattr(torch, setting.dtype)),
+        partial(manual.classic.SigmoidNetwork, 64, 8, 10, dtype=setting.numpy_dtype, **options),
+        partial(torch_ref.classic.SigmoidNetwork, 64, 8, 10, dtype=getattr(torch, setting.dtype), **options),
         recipe,
         setting,
         of_logits=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch_ref.training
 from compare.batches import MicroBatch, check_batches, cut
 from compare.experiment import Setting
 
-__all__ = ["Recipe", "classic_pair", "module_pair", "steps_of"]
+__all__ = ["Recipe", "Reference", "classic_pair", "module_pair", "steps_of"]
 
 
 class Recipe:
@@ -58,6 +59,25 @@ class Recipe:
 
     def make_clip(self, wing: Any) -> Any:
         return None if self.max_norm is None else partial(wing.nn.utils.clip_grad_norm_, max_norm=self.max_norm)
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The factory of a pair's reference, from which can be read what the pair is made of.
+
+    Attributes
+    ----------
+    make : makes the side
+    model : makes the manual wing's model; a ``functools.partial`` of its class for a course model
+    recipe : optimizer, schedule and clipping
+    """
+
+    make: Callable[[], Any]
+    model: Callable[[], Any]
+    recipe: Recipe
+
+    def __call__(self) -> Any:
+        return self.make()
 
 
 def steps_of(
@@ -138,7 +158,7 @@ def classic_pair(
             frozen=model.frozen,
         )
 
-    return actual, expected
+    return actual, Reference(expected, make_manual, recipe)
 
 
 def module_pair(
@@ -181,4 +201,4 @@ def module_pair(
         scheduler = recipe.make_scheduler(manual, optimizer)
         return manual.training.Side(module, optimizer, manual_loss(), scheduler, recipe.make_clip(manual))
 
-    return actual, expected
+    return actual, Reference(expected, make_manual, recipe)
