@@ -1,7 +1,7 @@
 """The hall: walks a hand-written training step and PyTorch's in lockstep, and says where they first part.
 
 ``gradients``, ``module``, ``optimizer`` and ``training`` compare code of your own, ``traces`` what other programs have
-recorded; each returns a ``Report``.
+recorded; each returns a ``Report``. ``self_check`` says which mistakes such a comparison would not have caught.
 Importing this package is cheap; torch is imported when a comparison first needs it.
 """
 
@@ -51,7 +51,9 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
-    if name[0].islower():  # a call: it falls back to the options of `gradlock check` and of the pytest plugin
+    if (
+        _HOMES[name].startswith(("compare.calls.", "compare.tracing.")) and name[0].islower()
+    ):  # a call: it falls back to the options of `gradlock check` and of the pytest plugin
         value = import_module("compare.checking.defaults").adjustable(value)
     globals()[name] = value
     return value

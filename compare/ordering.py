@@ -47,7 +47,8 @@ class InOrder(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        name, values = name_of(func), args[0] if args else None
+        name = name_of(func)
+        values: Any = args[0] if args else None
         if name == "_foreach_norm" and all(tensor.dtype in _DTYPES for tensor in values):
             single = torch.ops.aten.linalg_vector_norm.default
             return [self.__torch_dispatch__(single, types, (tensor, *args[1:2])) for tensor in values]

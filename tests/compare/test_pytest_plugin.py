@@ -155,7 +155,7 @@ def test_whatever_fails_says_why_in_its_message(pytester):
 
 
 def test_the_calls_are_those_of_compare():
-    calls = {name for name in compare.__all__ if name[0].islower()} | {"traces"}
+    calls = {name for name in compare.__all__ if name[0].islower()} - {"self_check"}  # which looks at a report
     assert {name for name in vars(Equivalence) if not name.startswith("_")} == calls
     assert all(vars(Equivalence)[name].__doc__ for name in calls)
 

@@ -137,7 +137,7 @@ def _walk(walk: Mapping[str, Any], kind: str, number: int) -> dict[str, Any]:
         "losses": _only_loss(losses),
         "tree": module_tree(columns, walk["coverage"], first["culprit"] if first else None),
         "strip": columns.strip() if columns else "",
-        "data": None if columns is None else _data(history, first),
+        "data": None if columns is None or history is None else _data(history, first),
         "columns": columns,
         "open": False,
     }
@@ -172,7 +172,8 @@ def _data(history: Mapping[str, Any], first: Mapping[str, Any] | None) -> dict[s
 
 def _matrices(around: Mapping[str, Any]) -> dict[str, Any]:
     """Both sides and their difference around an element, each a table with the indices of its rows and columns."""
-    *held, row, column = (0, 0, *around["index"])
+    index: list[int] = [0, 0, *around["index"]]
+    *held, row, column = index
     held = held[2:] if len(around["index"]) >= 2 else []
     top, left = around["corner"]
     apart = [
