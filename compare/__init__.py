@@ -51,9 +51,8 @@ def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(_HOMES[name]), name)
-    if (
-        _HOMES[name].startswith(("compare.calls.", "compare.tracing.")) and name[0].islower()
-    ):  # a call: it falls back to the options of `gradlock check` and of the pytest plugin
+    is_call = name.islower() and _HOMES[name].startswith(("compare.calls.", "compare.tracing."))
+    if is_call:  # it falls back to the options of `gradlock check` and of the pytest plugin
         value = import_module("compare.checking.defaults").adjustable(value)
     globals()[name] = value
     return value

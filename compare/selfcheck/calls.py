@@ -24,6 +24,8 @@ Progress = Callable[[int, int], None]
 def self_check(report: Report, *, on_fault: Progress | None = None) -> SelfCheck:
     """Say which mistakes a comparison would not have caught, and what to change.
 
+    Takes no arrays: the report knows what it was made of.
+
     Parameters
     ----------
     report : Report
@@ -40,6 +42,16 @@ def self_check(report: Report, *, on_fault: Progress | None = None) -> SelfCheck
     ------
     InputError
         If the report is of another call, or the reference cannot be read.
+
+    Examples
+    --------
+    >>> import compare, numpy as np
+    >>> report = compare.gradients(lambda w: (w @ w, {"w": 2 * w}), lambda w: w @ w, {"w": np.array([1.0, 2.0])})
+    >>> try:
+    ...     self_check(report)
+    ... except InputError as error:
+    ...     print(str(error).partition(": ")[2])
+    a self-check needs a report of compare.training, which has steps to look at
     """
     call = report.call
     if call is None or call.kind != "training":

@@ -55,7 +55,7 @@ def shrink_report(
     >>> inputs = {"x": np.arange(40.0).reshape(8, 5), "w": np.ones(5)}
     >>> report = compare.gradients(wrong, lambda x, w: (x @ w).sum(), inputs, wrt=["w"])
     >>> shrink_report(report).after
-    {'rows': 1, 'widest': 1, 'numbers': 2}
+    {'rows': 1, 'widest': 2, 'numbers': 4}
     """
     start = time.monotonic()
     call = report.call

@@ -20,6 +20,7 @@ _NEEDED = ("init", "accumulated", "parameter")
 class TraceSide:
     """A recorded run as a side (:mod:`compare.side`), so that it is judged and diagnosed against a live reference.
 
+    Its arrays have the shapes of the recording.
     ``accumulate`` and ``step`` read on; whatever micro-batch they are given, the recorded one is shown. The walk must
     have the steps and micro-batches of the recording. The trace must have the phases ``init``, ``accumulated`` and
     ``parameter``.

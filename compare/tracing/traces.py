@@ -38,6 +38,8 @@ def traces(
 ) -> Report:
     """Compare two recorded runs, checkpoint by checkpoint; memory stays at a few megabytes however long they are.
 
+    The arrays of both must have the same shapes, but for the order of axes that ``names`` gives.
+
     Parameters
     ----------
     actual, expected : str or Path

@@ -31,6 +31,7 @@ _DEFAULT_OUTPUT = {"forward": "output", "backward": "output"}
 class TraceWriter:
     """Writes a trace, to be used in a ``with`` statement.
 
+    Arrays of any shape are taken, as the checkpoints of :mod:`compare.checkpoint` have them.
     A step's tensors are on disk once the next step begins, or sooner where they are many. Leaving the statement
     finishes the trace; leaving it by an exception leaves a readable beginning.
 
@@ -54,14 +55,16 @@ class TraceWriter:
 
     Examples
     --------
-    >>> import tempfile, numpy as np
+    >>> import compare, tempfile, numpy as np
     >>> folder = tempfile.mkdtemp()
-    >>> with TraceWriter(folder, dtype="float64", producer="an example") as trace:
+    >>> with compare.TraceWriter(folder, dtype="float64", producer="an example") as trace:
     ...     trace.add(0, None, "init", "weight", np.ones(3))
     ...     trace.weight(1, 1, 1.0)
     ...     trace.add(1, 1, "loss", "data", np.float64(0.25))
     ...     trace.add(1, 1, "accumulated", "weight", np.full(3, 0.5))
     ...     trace.add(1, None, "update", "weight", np.full(3, -0.05))
+    >>> compare.traces(folder, folder).outcome == "equivalent"
+    True
     """
 
     def __init__(
