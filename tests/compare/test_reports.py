@@ -1,6 +1,7 @@
 """The formats that CI reads: JUnit, job summaries and annotations; made from records, and read back."""
 
 import copy
+import json
 from xml.etree import ElementTree
 
 import jsonschema
@@ -12,7 +13,7 @@ from compare.checking.defaults import Defaults
 from compare.checking.record import gathered, named
 from compare.checking.source import Source
 from compare.report.annotations import to_github
-from compare.report.json import schema
+from compare.report.json import schema, to_json
 from compare.report.junit import to_junit
 from compare.report.markdown import LIMIT, to_markdown
 
@@ -60,7 +61,7 @@ def many(one, count):
 
 def test_a_record_with_places_follows_the_schema(experiments):
     found = record(*experiments.values())
-    jsonschema.validate(found, schema(), cls=jsonschema.Draft202012Validator)
+    jsonschema.validate(json.loads(to_json(found)), schema(), cls=jsonschema.Draft202012Validator)
     assert (found["outcome"], found["exit_code"]) == ("error", 4)
     assert found["experiments"][1]["source"] == {"file": "a,b/pairs.py", "line": 2}
 

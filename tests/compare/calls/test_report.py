@@ -103,7 +103,8 @@ def test_the_data_follow_the_schema_of_a_run(diverged):
 
 def test_markdown_has_a_table_and_the_reason(diverged):
     text = diverged.to_markdown()
-    assert text.startswith("# gradlock: diverged\n\n| experiment ")
+    assert text.startswith("# gradlock: diverged\n\n## First divergences\n\n| experiment ")
+    assert "| constant factor: " in text
     assert "the sides part at step 1, micro-batch 1, accumulated, x; culprit double" in text
 
 
@@ -208,6 +209,7 @@ def test_the_public_names_are_there_and_no_others():
         "gradients",
         "module",
         "optimizer",
+        "self_check",
         "traces",
         "training",
     }
