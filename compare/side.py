@@ -17,8 +17,8 @@ it does not have is not guessed.
 ``state()``                a copy of all that the next step depends on (asked of the reference)
 ``needs_closure``          whether its optimizer evaluates the model itself within a step, as ``LBFGS`` does
 ``load_state(state)``      makes the walk by step possible
-``run_module(...)``        makes the walk by module possible, with ``clip_gradients``, ``update`` and
-``advance_schedule`` ``magnitude(phase, name)`` the sums of magnitudes behind a gradient (asked of the reference)
+``run_module(...)``        makes the walk by module possible, with ``clip_gradients``, ``update``, ``advance_schedule``
+``magnitude(phase, name)`` the sums of magnitudes behind a gradient (asked of the reference)
 =========================  =============================================================================================
 """
 

@@ -139,10 +139,10 @@ def _gap(evidence: Evidence, generator: np.random.Generator) -> np.ndarray | Non
 
 
 def _moved(value: Any, generator: np.random.Generator) -> Any:
-    """The same numbers, each up to a unit in the last place larger or smaller; whole numbers as they are."""
+    """The same numbers, some a unit in the last place smaller, so that none leaves its range; whole numbers as they are."""
     if isinstance(value, (tuple, list)):
         return type(value)([_moved(item, generator) for item in value])
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
         return value
-    shift = generator.integers(-1, 2, value.shape) * np.finfo(value.dtype).eps
+    shift = generator.integers(-1, 1, value.shape) * np.finfo(value.dtype).eps
     return np.asarray(value * (1 + shift), value.dtype)

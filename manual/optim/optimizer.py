@@ -60,7 +60,7 @@ class Optimizer:
     TypeError
         If ``params`` is a tensor, or a group is not a dict of tensors.
     ValueError
-        If there is no parameter, one is not a leaf, or one appears twice.
+        If there is no parameter, one is not a leaf, or one appears in two groups.
 
     Examples
     --------
