@@ -139,7 +139,7 @@ def _gap(evidence: Evidence, generator: np.random.Generator) -> np.ndarray | Non
 
 
 def _moved(value: Any, generator: np.random.Generator) -> Any:
-    """The same numbers, some a unit in the last place smaller, so that none leaves its range; whole numbers as they are."""
+    """The same numbers, some a unit in the last place smaller, so that none leaves its range; whole numbers stay."""
     if isinstance(value, (tuple, list)):
         return type(value)([_moved(item, generator) for item in value])
     if not isinstance(value, np.ndarray) or value.dtype.kind != "f":
