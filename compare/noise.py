@@ -59,6 +59,7 @@ _CONTRACTIONS = frozenset(
     replication_pad2d_backward replication_pad3d_backward
     _scaled_dot_product_flash_attention_for_cpu _scaled_dot_product_flash_attention_for_cpu_backward
     _scaled_dot_product_attention_math _embedding_bag _embedding_bag_dense_backward _trilinear _cdist_forward
+    multi_margin_loss multilabel_margin_loss_forward soft_margin_loss
     _cdist_backward dist _ctc_loss _ctc_loss_backward upsample_bilinear2d_backward trace nansum sigmoid_backward
     tanh_backward _linear_cross_entropy_batch_chunked _linear_cross_entropy_batch_chunked_no_reduction
     """.split()  # noqa: SIM905 (a list would take a screen)

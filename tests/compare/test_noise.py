@@ -301,3 +301,18 @@ def test_of_two_runs_one_leaves_the_end_of_a_range(saturated, dtype):
         found.append(1 - y)
     assert (torch.maximum(*found) > 0).all()
     assert torch.stack(found).max() <= torch.finfo(dtype).eps
+
+
+@pytest.mark.parametrize("loss", [
+    lambda x: torch.nn.functional.multi_margin_loss(x, torch.zeros(len(x), dtype=torch.long), p=2),
+    lambda x: torch.nn.functional.multilabel_margin_loss(x, torch.tensor([[0, -1, -1]] * len(x))),
+    lambda x: torch.nn.functional.soft_margin_loss(x, torch.ones_like(x)),
+])  # fmt: skip
+def test_a_fused_loss_of_equal_rows_may_be_added_up_in_a_loop(loss):
+    """Each row is rounded the same way when it is added, so that the error grows with the rows."""
+    x = torch.tensor([[0.3, 0.7, 0.45]] * 200, dtype=torch.float64)
+    plain, gaps = loss(x), []
+    for seed in range(8):
+        with Perturbing(seed, repeats=True):
+            gaps.append(abs(float(loss(x) - plain)) / float(plain))
+    assert 4 * 2.0**-52 < max(gaps) < 200 * 2.0**-52
