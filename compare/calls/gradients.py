@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import _disable_current_modes
 
 from compare.batches import InputError
 from compare.calls.arrays import ContractError, Watch, admit, as_array, called, describe, hint, listed, narrowest
@@ -335,12 +336,11 @@ class _TorchFunction(Reference):
                 given[name] = as_tensor(value, self._wide, name in self._asked)
             else:
                 given[name] = value
-        before = {n: t.detach().clone() for n, t in given.items() if isinstance(t, Tensor)}
+        before = _copied(given)
         loss = self.function(**given)
         self._check(loss)
-        for name, tensor in before.items():
-            now = given[name].detach()
-            if not torch.equal(torch.nan_to_num(tensor), torch.nan_to_num(now)):
+        for name, now in _copied(given).items():
+            if not np.array_equal(before[name], now, equal_nan=now.dtype.kind == "f"):
                 self._told[f"{called(self.function)} changes its input {name!r} in place; work on a copy"] = None
         found = torch.autograd.grad(loss, list(self._named.values()), allow_unused=True) if self._named else ()
         for tensor, gradient in zip(self._named.values(), found, strict=True):
@@ -359,6 +359,12 @@ class _TorchFunction(Reference):
                 f"{wanted} that depends on {listed(self._asked)}; no gradient reaches them: "
                 "is it computed under no_grad, or through .detach(), .item() or NumPy?"
             )
+
+
+def _copied(given: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The values of the tensors; nothing that watches the ops of the function sees them taken."""
+    with _disable_current_modes():
+        return {name: to_array(value).copy() for name, value in given.items() if isinstance(value, Tensor)}
 
 
 # -- gradients that say little -----------------------------------------------------------------------------------------
