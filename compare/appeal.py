@@ -166,11 +166,8 @@ class Appeal:
         if truth is None or not np.isfinite(truth).all():
             return before
         measured = self._measured
-        run = min(
-            actual.dtype, measured.dtype, key=lambda dtype: dtype.itemsize
-        )  # a loss is a Python number in any run
         with np.errstate(over="ignore"):
-            truth = truth.astype(run).astype(actual.dtype)  # what lies beyond the range is infinite in every honest run
+            truth = truth.astype(actual.dtype)  # what lies beyond the range is infinite in every honest run
         either = ~np.isfinite(reference) & ~np.isfinite(actual)
         truth = np.where(either, actual, truth)
         judgement = self._but_for_what_is_not_finite(checkpoint, actual, truth)
