@@ -40,6 +40,8 @@ SUSPECT = 3.5
 """From so many floors of its row on, an element is also held to its own noise."""
 OUT = 15.0
 """So many times what an element moved in any run is too far."""
+END = 1024.0
+"""How many times its value the terms of an honest formula may be on the way, at the end of the range."""
 NEAR = 3.0
 """How many floors a branch may lie away, or a step from the actual side's own gradients. A branch more, since it is
 itself a computation with rounding of its own, if it explains most of the difference."""
@@ -68,7 +70,6 @@ class Appeal:
         self._deciding = deciding()
         self._branches: list[_Branch] = []
         self._kink = ""  # the last one at which the other branch was found right
-        self._delta: dict[str, np.ndarray] = {}  # by parameter: what other branches have changed in its gradient
         self._tail: dict[Place, np.ndarray] | None = None
         self._not_numbers: list[_Branch] | None = None  # what kinks that are asked about NaN may hand on
         self._more_branches = self._tried()
@@ -88,7 +89,9 @@ class Appeal:
             found = self._overflowed(checkpoint, actual, expected, before)
             if not found.agrees:
                 found = self._undecided(checkpoint, place, actual, found)
-            actual = actual if found.agrees else self._as_far_beyond(checkpoint, place, actual, expected)
+            if not found.agrees:
+                actual = self._as_far_beyond(checkpoint, place, actual, expected)
+                actual = self._at_the_end(checkpoint, actual, expected)
             if found.agrees or not np.isfinite(gap_of(actual, expected)):
                 return found
         room = 0.0
@@ -112,22 +115,19 @@ class Appeal:
             multiple = max(multiple, self._alone(place, actual, expected, floor))
         if multiple <= HEADROOM:
             return self._agreed(before, checkpoint, multiple, floor, "drift" if self._drifted else "floor")
-        if checkpoint.micro_batch is None and not self._measured.diverged:
-            # a step may magnify what gradients were allowed: a sign of rounding alone, divided by its own magnitude
-            value = self._from_own_gradients().get(place, plain)
-            other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=False)
+        own = self._from_own(checkpoint, place, actual)
+        if own is not None:
+            other = floor.multiple(actual, own, gap_of(actual, own), same_rows=True, here=False)
             if other <= NEAR:
-                return self._agreed(before, checkpoint, other, floor, "gradients")
+                return self._agreed(before, checkpoint, other, floor, "own")
         if self._measured.kinks == "either":
-            branches = (self._behind(checkpoint, expected), self._followed(checkpoint), self._other_branches())
+            branches = (self._behind(checkpoint), self._followed(checkpoint), self._other_branches())
             for kink, branch in chain(*branches):
                 value = branch.get(place, plain)
                 other = floor.multiple(actual, value, gap_of(actual, value), same_rows=True, here=False)
                 if other <= NEAR or (other <= 2 * HEADROOM and 4 * other <= multiple):
                     self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
                     self._kink = kink
-                    if checkpoint.phase == "deposit":
-                        self._delta[checkpoint.name] = self._delta.get(checkpoint.name, 0.0) + (actual - expected)
                     return self._agreed(before, checkpoint, other, floor, "kink")
         found = judgement_of(multiple, before.error * before.scale, before.scale, floor, here=True)
         return replace(found, agrees=False)
@@ -207,6 +207,22 @@ class Appeal:
         )
         return np.where(odd, expected, actual)
 
+    def _at_the_end(self, checkpoint: Checkpoint, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """The actual value, with the reference's where one of them is infinite and the other nearly so.
+
+        What is ``c a / b`` overflows in one order of its factors and not in the other.
+        """
+        infinite = np.isinf(actual) ^ np.isinf(expected)
+        near = np.finfo(self._measured.dtype).max / END
+        beyond = infinite & (np.minimum(abs(actual), abs(expected)) > near) & (np.sign(actual) == np.sign(expected))
+        if not beyond.any():
+            return actual
+        self._measured.note(
+            f"step {checkpoint.step}: {checkpoint.phase}, {checkpoint.label} comes so near to the end of "
+            f"{self._measured.dtype}'s range that it depends on the order of its factors whether it is infinite"
+        )
+        return np.where(beyond, expected, actual)
+
     def _undecided(self, checkpoint: Checkpoint, place: Place, actual: np.ndarray, before: Judgement) -> Judgement:
         """What is not finite may follow from a kink that was asked about NaN: then either branch is right."""
         if self._measured.kinks == "either":
@@ -253,7 +269,8 @@ class Appeal:
             wide = self._drifted and number >= RUNS - 2  # what the state's own rounding does to a kink
             amplitude = 4.0 if wide else 1.0
             seed = measured.seed * 1009 + 101 + number
-            take_in(spreads, self._run(perturbing(seed, amplitude, self._deciding.made, faint, repeats=True)))
+            mode = perturbing(seed, amplitude, self._deciding.made, faint, repeats=True, alike=number % 2 == 1)
+            take_in(spreads, self._run(mode))
         for backwards in (False, True):
             take_in(spreads, self._run(in_order(backwards, self._deciding.made)))
         if measured.dtype.itemsize < 8:
@@ -269,12 +286,27 @@ class Appeal:
             self._branches.append(branch)
             yield branch
 
-    def _behind(self, checkpoint: Checkpoint, expected: np.ndarray) -> Iterator[_Branch]:
-        """What follows from branches that were found right before: sums of deposits, and the step from those sums."""
-        if checkpoint.phase == "accumulated" and checkpoint.name in self._delta:
-            place = place_of(checkpoint, self._plain or {})
-            yield self._kink, {place: expected + self._delta[checkpoint.name]}
-        elif checkpoint.micro_batch is None and self._kink:
+    def _from_own(self, checkpoint: Checkpoint, place: Place, actual: np.ndarray) -> np.ndarray | None:
+        """What follows from what the actual side was allowed before: a sum of its deposits, a step of its gradients.
+
+        A sum may lie as far off as all of its terms together, and a step may magnify what gradients were allowed: a
+        sign of rounding alone, divided by its own magnitude.
+        """
+        measured = self._measured
+        if checkpoint.micro_batch is None:
+            return None if measured.diverged else self._from_own_gradients().get(place)
+        so_far, deposit = measured.so_far.get(checkpoint.name), measured.deposits.get(checkpoint.name)
+        compared = (checkpoint.micro_batch, "deposit", *checkpoint[3:]) in (self._plain or {})
+        if checkpoint.phase != "accumulated" or not compared or measured.is_confirmed("deposit", checkpoint.name):
+            return None
+        if so_far is None or deposit is None or not np.shape(so_far) == np.shape(deposit) == actual.shape:
+            return None
+        with np.errstate(all="ignore"):
+            return np.asarray(np.add(so_far, deposit))
+
+    def _behind(self, checkpoint: Checkpoint) -> Iterator[_Branch]:
+        """The step from gradients of which a branch was found right."""
+        if checkpoint.micro_batch is None and self._kink:
             yield self._kink, self._from_own_gradients()
 
     def _from_own_gradients(self) -> dict[Place, np.ndarray]:

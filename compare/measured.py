@@ -97,6 +97,8 @@ class Measured:
         self.kinks = kinks
         self.notes: list[str] = []
         self.shown: Mapping[Any, np.ndarray] = {}  # the actual side's forward pass of the micro-batch that is judged
+        self.so_far: Mapping[str, Any] = {}  # the actual side's gradients before that micro-batch,
+        self.deposits: Mapping[str, Any] = {}  # and what it added to them
         self.accumulated: Mapping[str, Any] = {}  # the actual side's gradients before the step that is judged
         self.unsteady = ""
         self.bare_steps = 0
@@ -286,6 +288,10 @@ class Measured:
     def diverged(self) -> bool:
         """Whether a divergence has been confirmed."""
         return bool(self._confirmed)
+
+    def is_confirmed(self, phase: str, name: str) -> bool:
+        """Whether a divergence of one tensor has been confirmed in a phase."""
+        return any(key[:2] == (phase, name) for key in self._confirmed)
 
     def widened(
         self,

@@ -76,12 +76,10 @@ def take_in(spreads: Mapping[Place, Spread], rerun: Mapping[Place, np.ndarray]) 
             spread.add(value)
 
 
-def perturbing(
-    seed: int, amplitude: float = 1.0, decisions: Any = None, faint: bool = False, repeats: bool = False
-) -> Any:
+def perturbing(seed: int, amplitude: float = 1.0, decisions: Any = None, faint: bool = False, **how: bool) -> Any:
     from compare.noise import Perturbing
 
-    return Perturbing(seed, amplitude, decisions, faint=faint, repeats=repeats)
+    return Perturbing(seed, amplitude, decisions, faint=faint, **how)
 
 
 def is_faint(values: Mapping[Place, np.ndarray]) -> bool:

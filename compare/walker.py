@@ -113,6 +113,8 @@ class Walker:
         for index, (micro_batch, weight) in enumerate(micro_batches, 1):
             self._share = weight
             self.flow.begin_micro_batch()
+            if hasattr(self.tolerance, "so_far"):
+                self.tolerance.so_far = _copies(actual.gradients) if index > 1 and not isolated else {}
             if isolated:
                 self._call("actual", "load_state", isolated.before_micro_batch, index)
             terms = self._call("expected", "accumulate", expected.accumulate, micro_batch, weight)
@@ -124,13 +126,15 @@ class Walker:
                 self.history.losses(number, weight, found, terms)
             if hasattr(self.tolerance, "shown"):
                 self.tolerance.shown = observed(actual, "forward") or {}
+            if hasattr(self.tolerance, "deposits"):
+                self.tolerance.deposits = getattr(actual, "deposits", None) or {}
             if isolated:
                 self._call("actual", "run_module", isolated.micro_batch, index, (micro_batch, weight), found, terms)
                 continue
             for phase in ("forward", "loss", "backward", "deposit", "accumulated"):
                 self.compare(number, index, phase, observed(actual, phase, found), observed(expected, phase, terms))
         if hasattr(self.tolerance, "accumulated") and not isolated:  # a step may be judged from these
-            self.tolerance.accumulated = {k: None if v is None else np.array(v) for k, v in actual.gradients.items()}
+            self.tolerance.accumulated = _copies(actual.gradients)
         for name, scale in self._gradient_scale.items():
             self._remember(("accumulated", name, 0, ""), scale)
         if isolated:
@@ -453,6 +457,10 @@ class Walker:
             ):
                 return f"parameter {name} has no informative gradient or update: nothing is known about it"
         return ""
+
+
+def _copies(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: None if value is None else np.array(value) for name, value in values.items()}
 
 
 def _same_names(mine: Mapping[str, Mapping[str, Any]], theirs: Mapping[str, Mapping[str, Any]]) -> bool:

@@ -1,11 +1,14 @@
 """What an appeal adds: an element in a row far noisier than itself is held to its own noise."""
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 import torch
 
 import compare
 from compare.appeal import OUT, SUSPECT, Appeal
+from compare.checkpoint import Checkpoint
 from compare.floors import Spread
 from compare.rerun import HEADROOM
 
@@ -166,3 +169,58 @@ def test_a_gradient_passes_a_kink_that_is_asked_about_nan_or_is_stopped(value, o
 
     report = compare.gradients(ours, theirs, {"x": x, "w": w}, wrt=["x"])
     assert report.outcome == outcome, str(report)
+
+
+# -- the end of the range --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("size", "value", "outcome"),
+    [(1.0, np.inf, "equivalent"), (1.0, -np.inf, "diverged"), (1.0, np.nan, "diverged"), (1e-4, np.inf, "diverged")],
+)
+def test_the_order_of_factors_decides_whether_what_is_nearly_too_large_is_infinite(size, value, outcome):
+    """A share of a sum that is near the end of the range: times a number and then divided, or the other way round."""
+    w = np.array([1e19, 1e19], np.float32) * np.float32(np.sqrt(size))
+
+    def ours(w, x):
+        return np.float32(value), {"x": w}
+
+    def theirs(w, x):
+        return 0.8 * (w * w).sum() / 2 + 0.0 * (w * x).sum() + (w * x).sum()
+
+    report = compare.gradients(ours, theirs, {"w": w, "x": np.array([0.3, -0.4], np.float32)}, wrt=["x"])
+    assert report.outcome == outcome, str(report)
+
+
+# -- what follows from the actual side's own -------------------------------------------------------------------------------
+
+
+class Own:
+    """What the appeal is told of the actual side's own gradient."""
+
+    so_far: ClassVar = {"w": np.array([1.0, 2.0])}
+    deposits: ClassVar = {"w": np.array([0.25, -3.0])}
+
+    def __init__(self, confirmed=()):
+        self._confirmed = confirmed
+
+    def is_confirmed(self, phase, name):
+        return (phase, name) in self._confirmed
+
+
+def sum_of_its_own(phase="accumulated", micro_batch=2, confirmed=(), plain=((2, "deposit", "w", 0, ""),)):
+    made = Appeal.__new__(Appeal)
+    made._measured, made._plain = Own(confirmed), dict.fromkeys(plain)
+    checkpoint = Checkpoint(1, micro_batch, phase, "w", 0, "")
+    return made._from_own(checkpoint, (micro_batch, phase, "w", 0, ""), np.zeros(2))
+
+
+def test_a_sum_follows_from_deposits_that_were_found_right():
+    np.testing.assert_array_equal(sum_of_its_own(), [1.25, -1.0])
+
+
+def test_a_sum_does_not_follow_from_deposits_that_nobody_looked_at_or_that_were_found_wrong():
+    assert sum_of_its_own(plain=()) is None
+    assert sum_of_its_own(confirmed=[("deposit", "w")]) is None
+    assert sum_of_its_own(confirmed=[("deposit", "other")]) is not None
+    assert sum_of_its_own(phase="backward") is None

@@ -1,5 +1,7 @@
 """The branch that another side took is read off its forward pass: element by element, also where a value is close."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -84,3 +86,21 @@ def test_a_loss_decides_by_the_other_sides_prediction():
 
     followed = run(loss, mine, Following([[theirs.numpy()]]))[1]
     assert torch.equal(followed, run(loss, theirs)[1])
+
+
+def test_a_prediction_of_several_steps_in_time_is_found_in_what_a_layer_computes():
+    """A linear layer multiplies matrices, and only then gives its output the shape that is shown."""
+    generator = np.random.default_rng(6)
+    x, weight = (torch.from_numpy(generator.standard_normal(shape)) for shape in ((4, 5, 3), (2, 3)))
+    target = F.linear(x, weight)
+    theirs = target + torch.from_numpy(generator.choice([-1.0, 1.0], (4, 5, 2))) * 3e-16
+
+    def signs(mode=None):
+        z = x.clone().requires_grad_()
+        with mode or nullcontext():
+            F.l1_loss(F.linear(z, weight), target, reduction="sum").backward()
+        return z.grad
+
+    expected = torch.sign(theirs - target) @ weight
+    torch.testing.assert_close(signs(Following([[theirs.numpy()]])), expected)
+    assert not torch.allclose(signs(), expected)

@@ -316,3 +316,44 @@ def test_a_fused_loss_of_equal_rows_may_be_added_up_in_a_loop(loss):
         with Perturbing(seed, repeats=True):
             gaps.append(abs(float(loss(x) - plain)) / float(plain))
     assert 4 * 2.0**-52 < max(gaps) < 200 * 2.0**-52
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_equal_numbers_are_moved_alike_if_asked(dtype):
+    """A function rounds equal numbers alike, so that a mean over equal rows does not average the rounding away."""
+    x = torch.tensor([0.3, 0.7], dtype=dtype).repeat(1000)
+    usual, alike = [], []
+    for seed in range(8):
+        for how, found in ((False, usual), (True, alike)):
+            with Perturbing(seed, alike=how):
+                y = torch.exp(x)
+            found.append(y.double() / torch.exp(x).double() - 1)
+    assert all(moved.unique().numel() > 2 for moved in usual)
+    assert all(moved.unique().numel() <= 2 for moved in alike)
+    assert torch.stack(alike).unique().numel() > 2, "another seed moves them otherwise"
+    eps = torch.finfo(dtype).eps
+    assert max(abs(float(moved.mean())) for moved in usual) < eps / 5
+    assert max(abs(float(moved.mean())) for moved in alike) > eps / 3
+
+
+def test_values_of_their_own_are_moved_independently_when_equal_ones_are_moved_alike():
+    x = torch.linspace(1, 2, 4000, dtype=torch.float64)
+    with Perturbing(3, alike=True):
+        moved = (x * 1.0 - x) / (x * torch.finfo(x.dtype).eps)
+    assert abs(float(moved.mean())) < 0.1
+    assert 0.4 < float(moved.std()) < 1.2
+    assert abs(float(torch.corrcoef(torch.stack([moved[1:], moved[:-1]]))[0, 1])) < 0.1
+
+
+def test_what_is_left_of_a_saturated_gelu_is_known():
+    """Far out ``1 - tanh(u)^2`` is zero in every computation, however large its factors are."""
+    x = torch.tensor([-1e10, -3.0, 0.5, 3.0, 1e10], requires_grad=True)
+    gradients = []
+    for seed in range(8):
+        with Perturbing(seed):
+            y = torch.nn.functional.gelu(x, approximate="tanh")
+            (gradient,) = torch.autograd.grad(y, x, torch.tensor([0.7, -1.3, 0.9, 1.1, -0.6]))
+        gradients.append(gradient)
+    spread = (torch.stack(gradients) - gradients[0]).abs().amax(0)
+    assert (spread[[0, 4]] < 1e-6).all()
+    assert (spread[[1, 3]] > 0).all()

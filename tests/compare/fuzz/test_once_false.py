@@ -14,6 +14,11 @@ ALARMS = {
     "a loop over equal terms": "seed=730702300,inputs=232,hidden=226/14,activations=ReLU/ReLU,outputs=3,bias=False,optimizer=Adam:lr=0.0615:eps=0.001:maximize=True,schedule=ExponentialLR:gamma=0.9,clip=norm:0.00101:1.0,steps=5,parts=20,scale=1000.0,special=constant",
     "an overflow on the way to a value within the range": "seed=867281635,dtype=float32,inputs=5,hidden=45/33/33,activations=Hardswish/Hardswish/Hardswish,loss=MultiMarginLoss:p=2:margin=3.0,optimizer=SGD:lr=0.348:momentum=0.5,steps=3,parts=4/4/2,special=grid",
     "a fused loss of equal rows": "seed=1098514885,inputs=1,hidden=1/1,activations=ReLU/ReLU,tied=weight,loss=MultiMarginLoss:weight=random:p=2:margin=1.0,optimizer=SGD:lr=0.403:momentum=0.9,parts=112",
+    "the loss has many kinks at once, in several steps of time": "seed=998113148,dtype=float32,inputs=13,hidden=1/31,activations=Hardsigmoid/Tanh,outputs=8,loss=SmoothL1Loss:beta=0.0,targets=near,optimizer=Adam:lr=0.0109,steps=3,parts=17,time=5,scale=0.1",
+    "equal rows are rounded alike": "seed=2105065645,sync=module,inputs=11,hidden=45/1/16/2,activations=Tanh/Hardshrink:0.1/GELU/ReLU,outputs=4,loss=BCEWithLogitsLoss,targets=near,optimizer=SGD:lr=0.0484:momentum=0.5:dampening=0.9,schedule=MultiStepLR:milestones=1/3:gamma=0.5,steps=3,parts=77/77/40,scale=0.001,gain=0.01",
+    "a penalty at the end of the range": "seed=1551985716,model=LinearRegression:lambda_=19.3:convention=course,dtype=float32,sync=step,outputs=1,optimizer=SGD:lr=6.89e-11:momentum=0.99,schedule=CosineAnnealingLR:T_max=3:eta_min=0.001,steps=6,parts=1/7,scale=10000.0,gain=0.1",
+    "a sum of deposits that were allowed on appeal": "seed=1827724337,dtype=float32,sync=step,inputs=20,hidden=28/28/28,activations=GELU:tanh/GELU:tanh/GELU:tanh,tied=weight,loss=SmoothL1Loss:beta=0.0,targets=near,optimizer=Adam:lr=0.0232:weight_decay=0.01,clip=value:106.0,steps=2,parts=1/1/1/1,scale=10000.0,columns=8.0",
+    "a step of gradients that were allowed on appeal": "seed=1487516865,inputs=5,hidden=25/14/1/1,activations=Tanhshrink/Tanhshrink/Tanhshrink/Tanhshrink,outputs=11,frozen=first,loss=BCEWithLogitsLoss,targets=near,optimizer=SGD:lr=0.102:momentum=0.99:weight_decay=0.01,steps=3,parts=51/26,fresh=True,gain=0.1",
 }
 
 
