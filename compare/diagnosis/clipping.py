@@ -16,6 +16,7 @@ from compare.diagnosis.evidence import Evidence, Hypothesis
 from compare.diagnosis.feeds import Arrays, accumulated, counts_of, deposits, walked
 from compare.diagnosis.numbers import equals
 from compare.diagnosis.updates.run import Run
+from compare.side import needs_closure
 
 __all__ = ["hypotheses"]
 
@@ -291,7 +292,8 @@ def _predicted(evidence: Evidence, clip: Clip) -> Predicted:
         if not evidence.at("clip", step):
             continue
         after = clip(before)
-        predicted |= {Checkpoint(step, None, "clip", name): value for name, value in after.gradients.items()}
+        if not needs_closure(evidence.reference):  # it leaves the gradients of its last evaluation
+            predicted |= {Checkpoint(step, None, "clip", name): value for name, value in after.gradients.items()}
         if after.norm is not None:
             predicted[Checkpoint(step, None, "clip", "total_norm")] = np.asarray(after.norm)
     if evidence.sync == "module":
@@ -306,7 +308,7 @@ def _predicted(evidence: Evidence, clip: Clip) -> Predicted:
 def _updates(evidence: Evidence, clipped: Predicted) -> Predicted:
     """What the right optimizer makes of clipped gradients in the diverging step and before."""
     run = Run.of(evidence)
-    if run is None:
+    if run is None or needs_closure(evidence.reference):  # gradients do not make a step of it
         return {}
 
     def feed(step: int, name: str) -> Any:
@@ -369,7 +371,7 @@ def _in_the_loop(evidence: Evidence, setting: _Setting) -> Iterator[tuple[str, P
 def _unseen(evidence: Evidence, setting: _Setting) -> Iterator[Hypothesis]:
     """The clipped gradients look right or are not shown, and the update is one from others."""
     run = Run.of(evidence)
-    if run is None or run.name not in run.groups or evidence.sync == "module":
+    if run is None or run.name not in run.groups or evidence.sync == "module" or needs_closure(evidence.reference):
         return
 
     def judged(cause: str, says: str, rank: int, clip: Clip) -> Hypothesis:

@@ -211,3 +211,16 @@ def test_a_type_error_of_a_step_is_not_taken_for_a_missing_closure():
 
     with pytest.raises(TypeError, match="has no len"):
         Measured(make, [[(BATCHES[0], 1.0)]], "float64").tail(None, INITIAL)
+
+
+def test_a_norm_without_its_root_is_named_before_a_step_that_evaluates_anew():
+    def squared(parameters):
+        return manual.nn.utils.clip_grad_norm_(parameters, max_norm=0.01) ** 2
+
+    def reference():
+        return torch_lbfgs(clip=partial(nn.utils.clip_grad_norm_, max_norm=0.01))
+
+    report = compare.training(lambda: manual_lbfgs(clip=squared), reference, BATCHES, 3)
+    assert report.first_divergence.checkpoint.where == "step 1, clip, total_norm"
+    assert report.causes[0].cause == "squared norm"
+    assert "raised" not in str(report)
