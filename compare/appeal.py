@@ -17,10 +17,11 @@ from compare.rerun import (
     BY_ROWS,
     DRIFT,
     HEADROOM,
+    ORDERS,
     Place,
+    adding,
     deciding,
     gap_of,
-    in_order,
     is_faint,
     judgement_of,
     perturbing,
@@ -271,8 +272,8 @@ class Appeal:
             seed = measured.seed * 1009 + 101 + number
             mode = perturbing(seed, amplitude, self._deciding.made, faint, repeats=True, alike=number % 2 == 1)
             take_in(spreads, self._run(mode))
-        for backwards in (False, True):
-            take_in(spreads, self._run(in_order(backwards, self._deciding.made)))
+        for order in ORDERS:
+            take_in(spreads, self._run(adding(order, self._deciding.made)))
         if measured.dtype.itemsize < 8:
             take_in(spreads, measured.widened(self._state, self._micro_batches, self._deciding.made))
         self._widest = {place: spread.widest for place, spread in spreads.items() if spread.widest is not None}

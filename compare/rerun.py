@@ -22,6 +22,9 @@ BY_ROWS = frozenset({"forward", "backward"})
 Place = tuple[int | None, str, str, int, str]
 """A checkpoint without its step."""
 
+ORDERS = ("forwards", "backwards", "pairwise")
+"""The orders in which sums are added up for trial."""
+
 DRIFT = 2.0
 """How much more than the drift that was found honest may follow before it is looked at again."""
 
@@ -105,11 +108,11 @@ def imposing(decisions: Any) -> Any:
 
 
 @contextmanager
-def in_order(backwards: bool, decisions: Any) -> Iterator[None]:
-    """A run in which sums are added up in order, and which decides as another has."""
-    from compare.ordering import InOrder
+def adding(order: str, decisions: Any) -> Iterator[None]:
+    """A run in which sums are added up in some order, and which decides as another has."""
+    from compare.ordering import Adding
 
-    with imposing(decisions), InOrder(backwards):
+    with imposing(decisions), Adding(order):
         yield
 
 

@@ -1,11 +1,12 @@
-"""Sums in the order of a plain loop."""
+"""Sums in the order of a plain loop, and pairwise."""
 
 import numpy as np
 import pytest
 import torch
 
 import compare
-from compare.ordering import InOrder
+from compare.ordering import Adding
+from compare.rerun import ORDERS
 
 X = np.random.default_rng(0).standard_normal((300, 4, 5))
 
@@ -21,7 +22,7 @@ def looped(x, axes, backwards):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_a_sum_is_that_of_a_loop(dtype, backwards):
     x = X.astype(dtype)
-    with InOrder(backwards):
+    with Adding("backwards" if backwards else "forwards"):
         found = torch.from_numpy(x).sum(0), torch.from_numpy(x).mean(0, keepdim=True)
     wanted = looped(x, 0, backwards)
     assert np.array_equal(found[0].numpy(), wanted)
@@ -30,15 +31,16 @@ def test_a_sum_is_that_of_a_loop(dtype, backwards):
     assert not np.array_equal(found[0].numpy(), x.sum(0, dtype=np.longdouble).astype(dtype))
 
 
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("function", [
     lambda x: x.sum(), lambda x: x.sum((0, 2)), lambda x: x.sum((-1, 1), keepdim=True), lambda x: x.mean((0, 1)), lambda x: x.norm(),
     lambda x: torch.linalg.vector_norm(x, 1), lambda x: torch.linalg.vector_norm(x, 2, (0, 1)), lambda x: torch.linalg.vector_norm(x, 3),
     lambda x: torch.linalg.vector_norm(x, float("inf")), lambda x: x[:0].sum(0), lambda x: x[0, 0, 0].sum(), lambda x: x.long().sum(),
     lambda x: x.sum(0, dtype=torch.float32),
 ])  # fmt: skip
-def test_it_is_the_same_but_for_rounding(function):
+def test_it_is_the_same_but_for_rounding(function, order):
     x = torch.from_numpy(X)
-    with InOrder():
+    with Adding(order):
         found = function(x)
     wanted = function(x)
     assert found.shape == wanted.shape
@@ -49,10 +51,29 @@ def test_it_is_the_same_but_for_rounding(function):
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_norms_of_a_list_are_norms_of_each(order):
     parts = [torch.from_numpy(X[:7]), torch.from_numpy(X)]
-    with InOrder():
+    with Adding("forwards"):
         found = torch._foreach_norm(parts, order)
         wanted = [torch.linalg.vector_norm(part, order) for part in parts]
     assert [float(norm) for norm in found] == [float(norm) for norm in wanted]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_pairwise_sum_loses_next_to_nothing(dtype):
+    """Where the reference is a loop, that shows how far the reference is off."""
+    x = torch.from_numpy(np.full((3, 40_000), 0.1, dtype)).T
+    truth = 40_000 * float(dtype(0.1))
+    gaps = []
+    for order in ORDERS:
+        with Adding(order):
+            gaps.append(float((x.sum(0).double() - truth).abs().max()) / truth / float(np.finfo(dtype).eps))
+    assert gaps[0] > 100
+    assert gaps[1] > 100
+    assert gaps[2] < 2
+
+
+def test_another_order_is_refused():
+    with pytest.raises(ValueError, match="must be one of forwards, backwards, pairwise, got 'sideways'"):
+        Adding("sideways")
 
 
 def test_a_loop_over_many_terms_that_are_alike_is_honest_and_a_small_mistake_is_not():

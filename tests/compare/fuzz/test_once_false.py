@@ -19,6 +19,7 @@ ALARMS = {
     "a penalty at the end of the range": "seed=1551985716,model=LinearRegression:lambda_=19.3:convention=course,dtype=float32,sync=step,outputs=1,optimizer=SGD:lr=6.89e-11:momentum=0.99,schedule=CosineAnnealingLR:T_max=3:eta_min=0.001,steps=6,parts=1/7,scale=10000.0,gain=0.1",
     "a sum of deposits that were allowed on appeal": "seed=1827724337,dtype=float32,sync=step,inputs=20,hidden=28/28/28,activations=GELU:tanh/GELU:tanh/GELU:tanh,tied=weight,loss=SmoothL1Loss:beta=0.0,targets=near,optimizer=Adam:lr=0.0232:weight_decay=0.01,clip=value:106.0,steps=2,parts=1/1/1/1,scale=10000.0,columns=8.0",
     "a step of gradients that were allowed on appeal": "seed=1487516865,inputs=5,hidden=25/14/1/1,activations=Tanhshrink/Tanhshrink/Tanhshrink/Tanhshrink,outputs=11,frozen=first,loss=BCEWithLogitsLoss,targets=near,optimizer=SGD:lr=0.102:momentum=0.99:weight_decay=0.01,steps=3,parts=51/26,fresh=True,gain=0.1",
+    "the reference's own norm is a loop over terms that are alike": "seed=1776382927,inputs=1841,hidden=54,activations=LogSigmoid,outputs=3,clip=norm:1.05:1.0,parts=1,scale=0.01,special=constant",
 }
 
 
