@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from compare.batches import MicroBatch
+from compare.beyond import Beyond
 from compare.checkpoint import Checkpoint
 from compare.floors import Floor, Spread, floors_of
 from compare.rerun import (
@@ -18,15 +19,16 @@ from compare.rerun import (
     DRIFT,
     HEADROOM,
     ORDERS,
+    Branch,
     Place,
     adding,
     deciding,
     gap_of,
     is_faint,
     judgement_of,
+    kink_text,
     perturbing,
     place_of,
-    share_of,
     take_in,
 )
 from compare.tolerance import Judgement
@@ -41,13 +43,9 @@ SUSPECT = 3.5
 """From so many floors of its row on, an element is also held to its own noise."""
 OUT = 15.0
 """So many times what an element moved in any run is too far."""
-END = 1024.0
-"""How many times its value the terms of an honest formula may be on the way, at the end of the range."""
 NEAR = 3.0
 """How many floors a branch may lie away, or a step from the actual side's own gradients. A branch more, since it is
 itself a computation with rounding of its own, if it explains most of the difference."""
-_Branch = tuple[str, dict[Place, np.ndarray]]
-"""Which kink, and the values of the run that took the other branch."""
 
 
 class Appeal:
@@ -69,31 +67,26 @@ class Appeal:
         self._widest: dict[Place, Any] = {}  # by element: how far the runs lay from the plain one
         self._wide: dict[Place, np.ndarray] | None = None
         self._deciding = deciding()
-        self._branches: list[_Branch] = []
+        self._branches: list[Branch] = []
         self._kink = ""  # the last one at which the other branch was found right
         self._tail: dict[Place, np.ndarray] | None = None
-        self._not_numbers: list[_Branch] | None = None  # what kinks that are asked about NaN may hand on
         self._more_branches = self._tried()
         self._shown: dict[int, list[np.ndarray]] = {}  # by micro-batch: the actual side's forward pass
-        self._as_shown: list[_Branch] | None = None
+        self._as_shown: list[Branch] | None = None
 
     def judged(self, checkpoint: Checkpoint, pair: tuple[Any, Any], before: Judgement) -> Judgement:
         actual, reference = np.asarray(pair[0]), np.asarray(pair[1])
         if self._plain is None:
             self._plain = self._run(self._deciding)
+            self._beyond = Beyond(self._measured, self._run, self.widened, self._plain)
         place = place_of(checkpoint, self._plain)
         plain = self._plain.get(place)
         if plain is None or plain.shape != actual.shape:
             return before
         expected = plain if self._drifted else reference
         if not np.isfinite(gap_of(actual, expected)):
-            found = self._overflowed(checkpoint, actual, expected, before)
-            if not found.agrees:
-                found = self._undecided(checkpoint, place, actual, found)
-            if not found.agrees:
-                actual = self._as_far_beyond(checkpoint, place, actual, expected)
-                actual = self._at_the_end(checkpoint, actual, expected)
-            if found.agrees or not np.isfinite(gap_of(actual, expected)):
+            actual, found = self._beyond.judged(checkpoint, place, actual, expected, before)
+            if found is not None:
                 return found
         room = 0.0
         if self._drifted:
@@ -155,100 +148,6 @@ class Appeal:
             self._wide = self._measured.widened(self._state, self._micro_batches) if narrow else {}
         return self._wide
 
-    def _overflowed(
-        self, checkpoint: Checkpoint, actual: np.ndarray, reference: np.ndarray, before: Judgement
-    ) -> Judgement:
-        """Where the reference overflows and in float64 does not, it is no yardstick: its run in float64 is.
-
-        What is computed from terms beyond the range of the run's dtype is infinite of either sign, or NaN, as they are
-        added up; where the reference is not finite for that, any value that is not finite is as honest.
-        """
-        truth = self.widened().get(place_of(checkpoint, self.widened()))
-        if truth is None or not np.isfinite(truth).all():
-            return before
-        measured = self._measured
-        with np.errstate(over="ignore"):
-            truth = truth.astype(actual.dtype)  # what lies beyond the range is infinite in every honest run
-        either = ~np.isfinite(reference) & ~np.isfinite(actual)
-        truth = np.where(either, actual, truth)
-        judgement = self._but_for_what_is_not_finite(checkpoint, actual, truth)
-        if not judgement.agrees:
-            return before
-        found = "is out of reach of both sides" if either.any() else "is what the actual side has"
-        measured.note(
-            f"step {checkpoint.step}: the reference is not finite at {checkpoint.phase}, {checkpoint.label}; "
-            f"its value in float64 {found}"
-        )
-        return judgement
-
-    def _but_for_what_is_not_finite(self, checkpoint: Checkpoint, actual: np.ndarray, value: np.ndarray) -> Judgement:
-        """How far apart the finite elements lie; infinitely, where one is finite and the other is not."""
-        scale = float(np.max(np.abs(value), where=np.isfinite(value), initial=0.0))
-        allowed = HEADROOM * self._measured.eps * max(self._measured.usual.get(checkpoint.phase, 0.0), 64.0)
-        error = share_of(gap_of(actual, value), scale)
-        return Judgement(error <= allowed, error, allowed, scale, HEADROOM * error / allowed, allowed * scale)
-
-    def _as_far_beyond(
-        self, checkpoint: Checkpoint, place: Place, actual: np.ndarray, expected: np.ndarray
-    ) -> np.ndarray:
-        """The actual value, with the reference's where neither is finite in a step that overflows the widest dtype."""
-        odd = ~np.isfinite(actual) & ~np.isfinite(expected)
-        truth = self.widened().get(place)
-        plain = self._plain or {}
-        if truth is not None and np.isfinite(truth[odd]).any():
-            return actual
-        if not any(
-            np.any(np.abs(value) > np.sqrt(np.finfo(value.dtype).max))
-            for value in plain.values()
-            if value.dtype.kind == "f"
-        ):
-            return actual
-        self._measured.note(
-            f"step {checkpoint.step}: sums overflow; whether one ends as an infinity or as NaN depends on their order"
-        )
-        return np.where(odd, expected, actual)
-
-    def _at_the_end(self, checkpoint: Checkpoint, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
-        """The actual value, with the reference's where one of them is infinite and the other nearly so.
-
-        What is ``c a / b`` overflows in one order of its factors and not in the other.
-        """
-        infinite = np.isinf(actual) ^ np.isinf(expected)
-        near = np.finfo(self._measured.dtype).max / END
-        beyond = infinite & (np.minimum(abs(actual), abs(expected)) > near) & (np.sign(actual) == np.sign(expected))
-        if not beyond.any():
-            return actual
-        self._measured.note(
-            f"step {checkpoint.step}: {checkpoint.phase}, {checkpoint.label} comes so near to the end of "
-            f"{self._measured.dtype}'s range that it depends on the order of its factors whether it is infinite"
-        )
-        return np.where(beyond, expected, actual)
-
-    def _undecided(self, checkpoint: Checkpoint, place: Place, actual: np.ndarray, before: Judgement) -> Judgement:
-        """What is not finite may follow from a kink that was asked about NaN: then either branch is right."""
-        if self._measured.kinks == "either":
-            for kink, branch in self._asked_about_nan():
-                if place in branch:
-                    judgement = self._but_for_what_is_not_finite(checkpoint, actual, branch[place])
-                    if judgement.agrees:
-                        self._measured.note(f"step {checkpoint.step}: {kink}; both branches are right")
-                        return judgement
-        return before
-
-    def _asked_about_nan(self) -> list[_Branch]:
-        """Where a kink is asked about NaN, its gradient passes, or is stopped, or is NaN."""
-        if self._not_numbers is None:
-            from compare.kinks import Undecided
-
-            self._not_numbers = []
-            for given in (None, 0.0, np.nan):
-                mode = Undecided(given)
-                branch = self._run(mode)
-                if not mode.found:
-                    break
-                self._not_numbers.append((_kink_text(mode.found, "NaN at", mode.found[0][1]), branch))
-        return self._not_numbers
-
     def _alone(self, place: Place, actual: np.ndarray, expected: np.ndarray, floor: Floor) -> float:
         """How far elements of far noisier rows stand out, in what would be floors of a row as quiet as they are."""
         own = self._widest.get(place)
@@ -279,9 +178,9 @@ class Appeal:
         self._widest = {place: spread.widest for place, spread in spreads.items() if spread.widest is not None}
         return floors_of(spreads)
 
-    def _other_branches(self) -> Iterator[_Branch]:
+    def _other_branches(self) -> Iterator[Branch]:
         """Runs of the reference in which something was decided the other way, each with what it was."""
-        yield from self._asked_about_nan()
+        yield from self._beyond.answers()
         yield from self._branches
         for branch in self._more_branches:
             self._branches.append(branch)
@@ -305,7 +204,7 @@ class Appeal:
         with np.errstate(all="ignore"):
             return np.asarray(np.add(so_far, deposit))
 
-    def _behind(self, checkpoint: Checkpoint) -> Iterator[_Branch]:
+    def _behind(self, checkpoint: Checkpoint) -> Iterator[Branch]:
         """The step from gradients of which a branch was found right."""
         if checkpoint.micro_batch is None and self._kink:
             yield self._kink, self._from_own_gradients()
@@ -317,7 +216,7 @@ class Appeal:
             self._tail = self._measured.tail(self._state, own) if own else {}
         return self._tail
 
-    def _followed(self, checkpoint: Checkpoint) -> Iterator[_Branch]:
+    def _followed(self, checkpoint: Checkpoint) -> Iterator[Branch]:
         """The reference, deciding at each kink as the actual side's forward pass was decided."""
         from compare.following import Following
 
@@ -329,10 +228,10 @@ class Appeal:
             mode = Following(self._shown.values())
             branch = self._run(mode)
             count = sum(count for _, count, _ in mode.found)
-            self._as_shown = [(_kink_text(mode.found, "within rounding of", count), branch)] if count else []
+            self._as_shown = [(kink_text(mode.found, "within rounding of", count), branch)] if count else []
         yield from self._as_shown or []
 
-    def _tried(self) -> Iterator[_Branch]:
+    def _tried(self) -> Iterator[Branch]:
         from compare.kinks import Deciding, Nudging, changed
 
         assert self._plain is not None
@@ -341,7 +240,7 @@ class Appeal:
                 mode = Nudging(direction, near)
                 branch = self._run(mode)
                 if mode.found:
-                    kink = _kink_text(mode.found, "at", mode.found[0][1])
+                    kink = kink_text(mode.found, "at", mode.found[0][1])
                     yield kink, branch
                     yield kink, {place: (value + self._plain[place]) / 2 for place, value in branch.items()}
         for number in range(RUNS):
@@ -352,8 +251,3 @@ class Appeal:
             kink = changed(self._deciding.made, deciding.made)
             if kink:
                 yield kink, branch
-
-
-def _kink_text(found: Sequence[tuple[str, int, int]], where: str, count: int) -> str:
-    name, _, first = found[0]
-    return f"{count} element{'s' * (count > 1)} {where} the kink of {name} (the first at {first})"

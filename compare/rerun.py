@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,6 +22,9 @@ BY_ROWS = frozenset({"forward", "backward"})
 Place = tuple[int | None, str, str, int, str]
 """A checkpoint without its step."""
 
+Branch = tuple[str, dict[Place, np.ndarray]]
+"""Which kink, and the values of the run that took the other branch."""
+
 ORDERS = ("forwards", "backwards", "pairwise")
 """The orders in which sums are added up for trial."""
 
@@ -39,6 +42,12 @@ def shown_after(side: Any, before: Mapping[str, np.ndarray]) -> dict[Place, np.n
     for name, value in side.parameters.items():
         found[None, "update", name, 0, ""] = np.asarray(value) - before[name]
     return found
+
+
+def kink_text(found: Sequence[tuple[str, int, int]], where: str, count: int) -> str:
+    """Say at which kink, and at how many elements: ``3 elements at the kink of relu (the first at 7)``."""
+    name, _, first = found[0]
+    return f"{count} element{'s' * (count > 1)} {where} the kink of {name} (the first at {first})"
 
 
 def place_of(checkpoint: Checkpoint, known: Mapping[Place, Any]) -> Place:
