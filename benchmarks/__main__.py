@@ -24,7 +24,9 @@ def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--rounds", type=int, default=11, help="rounds of each pair (default: 11)")
-    parser.add_argument("--quick", action="store_true", help="leave the comparison of large tensors out")
+    parser.add_argument(
+        "--quick", action="store_true", help="few and small tensors for the optimizers, and no comparison of large ones"
+    )
     parser.add_argument("--part", action="append", choices=[*PARTS, "comparing"], help="only this one, or these")
     arguments = parser.parse_args()
     chosen = arguments.part or [*PARTS, *([] if arguments.quick else ["comparing"])]
@@ -34,7 +36,7 @@ def main() -> None:
         )
         for name, part in PARTS.items():
             if name in chosen:
-                part(arguments.rounds)
+                part(arguments.rounds, arguments.quick)
     if "comparing" in chosen and importlib.util.find_spec("benchmarks.comparing"):
         print("\nComparing two tensors", flush=True)
         subprocess.run([sys.executable, "-m", "benchmarks.comparing"], check=True)
@@ -48,28 +50,28 @@ def _print(title: str, first: list[str], rows: list[list[Any]], missing: Sequenc
         print(f"left out, because {where} has them not: {', '.join(missing)}")
 
 
-def _steps(rounds: int) -> None:
+def _steps(rounds: int, quick: bool) -> None:
     _print("One training step, manual / torch eager", ["case", "dtype"], step_rows(rounds))
     _print("One lockstep step / one bare torch step", ["case", "dtype"], lockstep_rows(rounds))
 
 
-def _modules(rounds: int) -> None:
+def _modules(rounds: int, quick: bool) -> None:
     title = "One forward and backward pass in float32, manual / torch eager"
     _print(title, ["case"], *module_rows(rounds), "manual.nn")
 
 
-def _optimizers(rounds: int) -> None:
+def _optimizers(rounds: int, quick: bool) -> None:
     title = "One step of an optimizer, manual / torch's default implementation"
-    _print(title, ["optimizer", "size", "dtype"], *optimizer_rows(rounds), "manual.optim")
+    _print(title, ["optimizer", "size", "dtype"], *optimizer_rows(rounds, quick), "manual.optim")
 
 
-def _calibration(rounds: int) -> None:
+def _calibration(rounds: int, quick: bool) -> None:
     headers = ["case", "dtype", "A, us", "B, us", "ratio A/B", "first quartile", "third", "memory A/B"]
     table = tabulate(calibration_rows(rounds), headers, floatfmt=("", "", ".1f", ".1f", ".1f", ".1f", ".1f", ".3f"))
     print(f"\nMeasuring the noise floors, once per scenario / one bare torch step; floors / values\n{table}")
 
 
-PARTS: dict[str, Callable[[int], None]] = {
+PARTS: dict[str, Callable[[int, bool], None]] = {
     "steps": _steps,
     "modules": _modules,
     "optimizers": _optimizers,

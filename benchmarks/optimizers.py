@@ -27,6 +27,9 @@ TABLES = {"one of 10000x100": (1, (10_000, 100)), "a thousand of 100x10": (1000,
 
 _OWN = {"Muon": MATRICES, "SparseAdam": TABLES}
 
+QUICK = {"ten of a thousand": (10, (1000,))}
+_QUICK = {"Muon": {"ten of 32x32": (10, (32, 32))}, "SparseAdam": {"ten of 100x10": (10, (100, 10))}}
+
 LBFGS = {"lr": 1e-3, "max_iter": 4, "history_size": 10, "tolerance_grad": 0.0, "tolerance_change": 0.0}
 """So that no step ends early: the minimum stays far away."""
 
@@ -89,14 +92,15 @@ def _steps(name: str, count: int, shape: tuple[int, ...], dtype: str) -> tuple[S
     return lambda: optimizers[0].step(manual_closure), lambda: optimizers[1].step(torch_closure)
 
 
-def optimizer_rows(rounds: int) -> tuple[list[list[Any]], list[str]]:
+def optimizer_rows(rounds: int, quick: bool = False) -> tuple[list[list[Any]], list[str]]:
     """Rows of optimizer, size, dtype, microseconds of either side and ratio manual / torch with quartiles.
 
-    Also returned are the names of those that are left out.
+    Also returned are the names of those that are left out. ``quick`` takes a few small tensors: their calls alone.
     """
     rows, missing = [], []
+    own, others = (_QUICK, QUICK) if quick else (_OWN, SIZES)
     for name in optimizer_names():
-        for size, (count, shape) in _OWN.get(name, SIZES).items():
+        for size, (count, shape) in own.get(name, others).items():
             for dtype in ("float32", "float64"):
                 try:
                     mine, theirs = _steps(name, count, shape, dtype)
