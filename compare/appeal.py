@@ -71,7 +71,8 @@ class Appeal:
         self._kink = ""  # the last one at which the other branch was found right
         self._tail: dict[Place, np.ndarray] | None = None
         self._more_branches = self._tried()
-        self._shown: dict[int, list[np.ndarray]] = {}  # by micro-batch: the actual side's forward pass
+        # by micro-batch: the actual side's forward pass, and how far from the reference's it may honestly lie
+        self._shown: dict[int, list[tuple[np.ndarray, np.ndarray]]] = {}
         self._as_shown: list[Branch] | None = None
 
     def judged(self, checkpoint: Checkpoint, pair: tuple[Any, Any], before: Judgement) -> Judgement:
@@ -222,14 +223,30 @@ class Appeal:
 
         number = checkpoint.micro_batch
         if number is not None and number not in self._shown and self._measured.shown:
-            self._shown[number] = [np.array(value) for value in self._measured.shown.values()]
+            self._shown[number] = list(self._forward(number))
             self._as_shown = None
         if self._shown and self._as_shown is None:
-            mode = Following(self._shown.values())
+            shown, allowed = ([[pair[i] for pair in pairs] for pairs in self._shown.values()] for i in (0, 1))
+            mode = Following(shown, allowed)
             branch = self._run(mode)
             count = sum(count for _, count, _ in mode.found)
             self._as_shown = [(kink_text(mode.found, "within rounding of", count), branch)] if count else []
         yield from self._as_shown or []
+
+    def _forward(self, number: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """What the actual side has of a micro-batch's forward pass, each with what is allowed to its elements."""
+        for key, value in self._measured.shown.items():
+            array, allowed = np.array(value), np.zeros(np.shape(value))
+            floor = (self._floors or {}).get((number, "forward", *key))
+            if (
+                floor is not None
+                and array.ndim == len(floor.axes)
+                and not self._measured.is_confirmed("forward", key[0])
+            ):
+                known = HEADROOM * floor.by_element(array.shape)
+                allowed = np.where(np.isfinite(known), known, 0.0)
+            if array.dtype.kind == "f":
+                yield array, allowed
 
     def _tried(self) -> Iterator[Branch]:
         from compare.kinks import Deciding, Nudging, changed

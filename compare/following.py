@@ -7,6 +7,7 @@ all of them together meets the actual side's choice. But what the actual side sh
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import repeat, zip_longest
 from typing import Any
 
 import numpy as np
@@ -36,19 +37,28 @@ class Following(TorchDispatchMode):
     shown : sequences of arrays
         What the other side shows of each forward pass, the prediction last; the output of an op is found among them by
         shape and values.
+    allowed : sequences of arrays, optional
+        For each of them how far two honest ones may lie apart, by element. An output that lies so near takes the other
+        side's values, and what follows decides by those.
 
     Attributes
     ----------
     found : list of (op, how many were moved, the first of them)
     """
 
-    def __init__(self, shown: Iterable[Sequence[np.ndarray]]):
+    def __init__(self, shown: Iterable[Sequence[np.ndarray]], allowed: Iterable[Sequence[Any]] | None = None):
         super().__init__()
-        passes = [
-            [torch.from_numpy(np.array(array)) for array in arrays if array.dtype.kind == "f"] for arrays in shown
-        ]
-        self._shown = [tensor for tensors in passes for tensor in tensors]
-        self._predictions = [tensors[-1] for tensors in passes if tensors and tensors[-1].numel()]
+        self._shown: list[Tensor] = []
+        self._outputs: list[tuple[Tensor, Tensor | None, bool]] = []  # with what is allowed, and if it is a prediction
+        for arrays, rooms in zip(shown, repeat(()) if allowed is None else allowed, strict=False):
+            pairs = [pair for pair in zip_longest(arrays, rooms) if pair[0].dtype.kind == "f"]
+            for array, room in pairs:
+                self._shown.append(torch.from_numpy(np.array(array)))
+                near = None if room is None else torch.from_numpy(np.array(room))
+                # the last module shows what the model does
+                self._outputs.append((self._shown[-1], near, np.array_equal(array, pairs[-1][0])))
+        # by address, which is held: an output that has taken the other side's values, and its own
+        self._taken: dict[tuple[int, int], tuple[Tensor, Tensor]] = {}
         # the saved value, which is held so that its address stays its own, and what it was moved to
         self._moved: dict[tuple[int, torch.Size], tuple[Tensor, Tensor]] = {}
         self.found: list[tuple[str, int, int]] = []
@@ -66,27 +76,40 @@ class Following(TorchDispatchMode):
             if plain in KINKED and value.is_floating_point() and value.numel():
                 return self._decided(func, plain, args, kwargs)
         out = func(*args, **kwargs)
-        if isinstance(out, Tensor) and out.is_floating_point() and not getattr(func, "is_view", False):
-            self._predict(out)
+        if isinstance(out, Tensor) and out.is_floating_point() and out.numel() and not getattr(func, "is_view", False):
+            self._take(out)
         return out
 
-    def _predict(self, out: Tensor) -> None:
-        """Put the other side's prediction in the place of this one, if they are alike: a loss may have kinks, too."""
-        for prediction in self._predictions:
-            if out.numel() != prediction.numel() or out.dtype != prediction.dtype:
+    def _take(self, out: Tensor) -> None:
+        """Put the other side's values in the place of these, if they are the same but for rounding."""
+        for theirs, allowed, is_prediction in self._outputs:
+            if out.numel() != theirs.numel() or out.dtype != theirs.dtype:
                 continue
-            prediction = prediction.reshape(out.shape)  # a layer computes in two dimensions what it shows in more
-            apart = (out - prediction).abs()
-            if 0 < float(apart.max()) <= _ZONE * torch.finfo(out.dtype).eps * float(out.abs().max()):
-                at = apart.flatten().nonzero().flatten()
-                self.found.append(("loss", int(at.numel()), int(at[0])))
-                out.copy_(prediction)
+            theirs = theirs.reshape(out.shape)  # a layer computes in two dimensions what it shows in more
+            apart = (out - theirs).abs()
+            if not float(apart.max()) > 0:
+                continue
+            near = allowed is not None and bool((apart <= allowed.reshape(out.shape)).all())
+            if near or (is_prediction and float(apart.max()) <= _reach(out)):
+                if is_prediction:  # a loss may have kinks, too
+                    at = apart.flatten().nonzero().flatten()
+                    self.found.append(("loss", int(at.numel()), int(at[0])))
+                self._taken[out.data_ptr(), out.numel()] = (out, out.clone())
+                out.copy_(theirs)
+                return
 
     def _decided(self, func: Any, name: str, args: Any, kwargs: Any) -> Any:
         value = args[0]
         moved = value.clone()
-        reach = _ZONE * torch.finfo(value.dtype).eps * float(value.abs().max())
+        reach = _reach(value)
         kinks = KINKED[name](args)
+        _, own = self._taken.get((value.data_ptr(), value.numel()), (None, None))
+        if own is not None and kinks:
+            own = own.reshape(value.shape)
+            passed = torch.stack([(value - kink).sign() != (own - kink).sign() for kink in kinks]).any(0)
+            if bool(passed.any()):
+                at = passed.flatten().nonzero().flatten()
+                self.found.append((name, int(at.numel()), int(at[0])))
         zones = [(value - kink).abs() <= reach for kink in kinks]
         if not zones or not bool(torch.stack(zones).any()):
             return func(*args, **kwargs)
@@ -123,6 +146,10 @@ class Following(TorchDispatchMode):
                 if apart <= least and (nearest is None or apart < least):
                     nearest, least = shown, apart
         return nearest
+
+
+def _reach(value: Tensor) -> float:
+    return _ZONE * torch.finfo(value.dtype).eps * float(value.abs().max())
 
 
 def _around(kink: float, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -82,7 +82,7 @@ _MASKING = frozenset({"multilabel_margin_loss_forward"})
 
 _DIFFERENCES = frozenset(
     """
-    _log_softmax _log_softmax_backward_data binary_cross_entropy_with_logits gelu gelu_backward glu_backward
+    _log_softmax _log_softmax_backward_data logsumexp binary_cross_entropy_with_logits gelu gelu_backward glu_backward
     """.split()  # noqa: SIM905
 )
 """Fused ops whose small results are differences of what has the size of their first argument (``x - logsumexp(x)``,
@@ -384,6 +384,11 @@ def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:
         gradient, dim = args[0], args[2]
         return torch.cat([torch.zeros_like(gradient), gradient * args[1].chunk(2, dim)[0]], dim)
     subtracted: Tensor = args[0]
+    # log(1 + ...), of a sum that is rounded where the largest of its terms is one
+    if name == "_log_softmax":
+        return subtracted.abs().clamp(min=1.0)
+    if name == "logsumexp":
+        return subtracted.amax(args[1], keepdim=bool(args[2:3] and args[2])).abs().clamp(min=1.0)
     return subtracted
 
 

@@ -444,7 +444,8 @@ def gelu(x: Any, *, approximate: str = "none") -> tuple[Array, Pullback]:
     square = x * x
     squashed = square * 0.044715
     squashed += 1
-    squashed *= x
+    with np.errstate(over="ignore"):  # tanh is one there
+        squashed *= x
     squashed *= math.sqrt(2 / math.pi)
     squashed = np.tanh(squashed)
     half = squashed * 0.5
@@ -453,8 +454,8 @@ def gelu(x: Any, *, approximate: str = "none") -> tuple[Array, Pullback]:
     def gelu_tanh_pullback(incoming: Array, needs: Needs) -> Gradients:
         gradient = square * (0.044715 * 3 * math.sqrt(2 / math.pi))
         gradient += math.sqrt(2 / math.pi)
+        gradient *= 0.5 - 0.5 * (squashed * squashed)  # before x, so that far out no cube can overflow
         gradient *= x
-        gradient *= 0.5 - 0.5 * (squashed * squashed)
         gradient += half
         gradient *= incoming
         return (gradient,)

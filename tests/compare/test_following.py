@@ -104,3 +104,30 @@ def test_a_prediction_of_several_steps_in_time_is_found_in_what_a_layer_computes
     expected = torch.sign(theirs - target) @ weight
     torch.testing.assert_close(signs(Following([[theirs.numpy()]])), expected)
     assert not torch.allclose(signs(), expected)
+
+
+def test_values_that_are_all_rounding_are_followed_as_far_as_is_allowed():
+    """What is left of a difference of large numbers may change its sign far from the last bit of what it is."""
+    generator = np.random.default_rng(7)
+    x, weight = torch.from_numpy(generator.standard_normal(12)), torch.from_numpy(generator.standard_normal((5, 12)))
+    incoming = torch.tensor([0.3, -1.1, 0.7, 0.9, -0.4]).double()
+    own = (weight @ x) * 1e-9
+    theirs = own * torch.tensor([1.0, -1.0, 1.0, -1.0, 1.0])
+    expected = 1e-9 * (weight.T @ (incoming * (theirs > 0)))
+
+    def gradient(*shown):
+        z, mode = x.clone().requires_grad_(), Following(*shown)
+        with mode:
+            F.relu((weight @ z) * 1e-9).backward(incoming)
+        return z.grad, mode.found
+
+    def allowing(room):
+        return [[theirs.numpy(), F.relu(theirs).numpy()]], [[np.full(5, room)] * 2]
+
+    followed, found = gradient(*allowing(1e-7))
+    torch.testing.assert_close(followed, expected)
+    assert found == [("relu", 2, 1)]
+    for shown in ((), *[allowing(1e-12)]):
+        left, found = gradient(*(shown or ([],)))
+        assert not torch.allclose(left, expected, atol=0)
+        assert found == []

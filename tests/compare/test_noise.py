@@ -357,3 +357,17 @@ def test_what_is_left_of_a_saturated_gelu_is_known():
     spread = (torch.stack(gradients) - gradients[0]).abs().amax(0)
     assert (spread[[0, 4]] < 1e-6).all()
     assert (spread[[1, 3]] > 0).all()
+
+
+@pytest.mark.parametrize("function", [lambda x: torch.log_softmax(x, 1)[:, 0], lambda x: torch.logsumexp(x, 1)])
+def test_a_logarithm_near_that_of_one_knows_no_more_than_the_last_bit_of_one(function):
+    """``log(1 + 5e-8)``, of a sum that has been rounded."""
+    x = torch.tensor([[0.0, -16.8], [0.0, -17.2]], dtype=torch.float64)
+    plain, gaps = function(x), []
+    for seed in range(8):
+        with Perturbing(seed):
+            gaps.append((function(x) - plain).abs())
+    widest = torch.stack(gaps).amax(0)
+    assert (plain.abs() < 1e-7).all()
+    assert (widest > 2.0**-54).all()
+    assert (widest < 2.0**-51).all()

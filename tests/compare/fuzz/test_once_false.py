@@ -20,6 +20,9 @@ ALARMS = {
     "a sum of deposits that were allowed on appeal": "seed=1827724337,dtype=float32,sync=step,inputs=20,hidden=28/28/28,activations=GELU:tanh/GELU:tanh/GELU:tanh,tied=weight,loss=SmoothL1Loss:beta=0.0,targets=near,optimizer=Adam:lr=0.0232:weight_decay=0.01,clip=value:106.0,steps=2,parts=1/1/1/1,scale=10000.0,columns=8.0",
     "a step of gradients that were allowed on appeal": "seed=1487516865,inputs=5,hidden=25/14/1/1,activations=Tanhshrink/Tanhshrink/Tanhshrink/Tanhshrink,outputs=11,frozen=first,loss=BCEWithLogitsLoss,targets=near,optimizer=SGD:lr=0.102:momentum=0.99:weight_decay=0.01,steps=3,parts=51/26,fresh=True,gain=0.1",
     "the reference's own norm is a loop over terms that are alike": "seed=1776382927,inputs=1841,hidden=54,activations=LogSigmoid,outputs=3,clip=norm:1.05:1.0,parts=1,scale=0.01,special=constant",
+    "a sum of exponentials that is rounded where it is one": "seed=1024330569,sync=step,inputs=1,hidden=3/37,activations=Tanh/CELU,outputs=3,bias=False,loss=CrossEntropyLoss:ignore_index=0,optimizer=SGD:lr=0.0006:momentum=0.5:dampening=0.1,schedule=StepLR:step_size=3:gamma=0.1,steps=3,parts=1/7,special=constant,gain=10.0",
+    "many kinks far from the last bit of the largest": "seed=852186328,dtype=float32,inputs=80,hidden=48/1/28,activations=Tanhshrink/ELU/ReLU,bias=False,output=LogSoftmax:-1,loss=NLLLoss:weight=random,optimizer=Adam:lr=0.00153:amsgrad=True,groups=True,schedule=ExponentialLR:gamma=0.5,steps=3,parts=19/10,fresh=True,scale=0.001,special=zero-rows",
+    "a cube that overflows": "seed=198823280,dtype=float32,inputs=4,hidden=1,activations=GELU:tanh,outputs=3,optimizer=SGD:lr=2.84e-09,schedule=CosineAnnealingLR:T_max=1:eta_min=0.001,steps=6,parts=1/1,scale=10000.0",
 }
 
 
