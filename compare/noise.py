@@ -11,7 +11,7 @@ So their operands are moved as well, and by more the more terms there are: a run
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from zlib import crc32
 
@@ -83,6 +83,7 @@ _MASKING = frozenset({"multilabel_margin_loss_forward"})
 _DIFFERENCES = frozenset(
     """
     _log_softmax _log_softmax_backward_data logsumexp binary_cross_entropy_with_logits gelu gelu_backward glu_backward
+    silu_backward mish_backward hardswish_backward hardswish hardsigmoid
     """.split()  # noqa: SIM905
 )
 """Fused ops whose small results are differences of what has the size of their first argument (``x - logsumexp(x)``,
@@ -372,6 +373,25 @@ def _repeat(args: Any) -> bool:
     return bool(operands)
 
 
+def _mish_terms(x: Tensor) -> Tensor:
+    t = torch.nn.functional.softplus(x).tanh()
+    return t + x.abs() * x.sigmoid() * (1 - t * t)
+
+
+def _hard_terms(x: Tensor, ramp: Tensor) -> Tensor:
+    return torch.where(x.abs() < 3, ramp, 0.0)
+
+
+_TERMS: dict[str, Callable[..., Tensor]] = {
+    "silu_backward": lambda g, x: g * x.sigmoid() * (1 + x.abs() * (-x).sigmoid()),
+    "mish_backward": lambda g, x: g * _mish_terms(x),
+    "hardswish_backward": lambda g, x: g * _hard_terms(x, x.abs() / 3 + 0.5),
+    "hardswish": lambda x: _hard_terms(x, x.abs() * (x.abs() / 6 + 0.5)),
+    "hardsigmoid": lambda x: _hard_terms(x, x.abs() / 6 + 0.5),
+}
+"""The size of the terms of a function that has a zero where they cancel: next to it nobody knows more than these."""
+
+
 def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:
     """What has the size of the terms that a fused op subtracts from each other."""
     if (
@@ -383,6 +403,8 @@ def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:
     if name == "glu_backward":  # g a s (1 - s) for the gate
         gradient, dim = args[0], args[2]
         return torch.cat([torch.zeros_like(gradient), gradient * args[1].chunk(2, dim)[0]], dim)
+    if name in _TERMS:
+        return _TERMS[name](*args)
     subtracted: Tensor = args[0]
     # log(1 + ...), of a sum that is rounded where the largest of its terms is one
     if name == "_log_softmax":

@@ -371,3 +371,41 @@ def test_a_logarithm_near_that_of_one_knows_no_more_than_the_last_bit_of_one(fun
     assert (plain.abs() < 1e-7).all()
     assert (widest > 2.0**-54).all()
     assert (widest < 2.0**-51).all()
+
+
+ZEROS = {
+    "silu": (torch.nn.functional.silu, -1.2784645427610737),
+    "mish": (torch.nn.functional.mish, -1.1924312145154952),
+    "gelu": (torch.nn.functional.gelu, -0.7517915246935644),
+    "hardswish": (torch.nn.functional.hardswish, -1.5),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_beside_the_zero_of_a_derivative_its_terms_decide(name):
+    """They cancel there, and one honest formula rounds what another does not."""
+    function, zero = ZEROS[name]
+    x = torch.tensor([zero + 1e-9, 2.0, -1.9], dtype=torch.float64, requires_grad=True)
+
+    def gradient():
+        return torch.autograd.grad(function(x), x, torch.tensor([0.7, -0.3, 0.9], dtype=x.dtype))[0]
+
+    plain, gaps = gradient(), []
+    for seed in range(8):
+        with Perturbing(seed):
+            gaps.append((gradient() - plain).abs())
+    ulps = torch.stack(gaps).amax(0) / plain.abs() / torch.finfo(x.dtype).eps
+    assert ulps[0] > 1e8
+    assert (ulps[1:] < 20).all()
+
+
+@pytest.mark.parametrize("function", [torch.nn.functional.hardsigmoid, torch.nn.functional.hardswish])
+def test_beside_its_kink_a_hard_function_is_a_difference_and_beyond_it_exactly_zero(function):
+    x = torch.tensor([-3 + 1e-9, -3.5], dtype=torch.float64)
+    gaps = []
+    for seed in range(8):
+        with Perturbing(seed):
+            gaps.append((function(x) - function(x.clone())).abs())
+    widest = torch.stack(gaps).amax(0)
+    assert widest[0] > 1e-17
+    assert widest[1] == 0
