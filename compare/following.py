@@ -1,7 +1,9 @@
 """The branch that the actual side took: each value near a kink is put on the side on which the actual side has it.
 
 Where several values lie within rounding of a kink, each side decides each of them in its own way, and no run that moves
-all of them together meets the actual side's choice. But what the actual side shows of its forward pass tells it.
+all of them together meets the actual side's choice. But what the actual side shows of its forward pass tells it: an
+output that lies within its floors takes the actual side's values, and a kink inside a module is decided as its output
+was.
 """
 
 from __future__ import annotations
