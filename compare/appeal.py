@@ -79,7 +79,7 @@ class Appeal:
         actual, reference = np.asarray(pair[0]), np.asarray(pair[1])
         if self._plain is None:
             self._plain = self._run(self._deciding)
-            self._beyond = Beyond(self._measured, self._run, self.widened, self._plain)
+            self._beyond = Beyond(self._measured, self._run, self.widened, self._plain, self._given)
         place = place_of(checkpoint, self._plain)
         plain = self._plain.get(place)
         if plain is None or plain.shape != actual.shape:
@@ -141,6 +141,12 @@ class Appeal:
 
     def _run(self, mode: AbstractContextManager[Any] | None = None) -> dict[Place, np.ndarray]:
         return self._measured.run(self._state, self._micro_batches, mode)
+
+    def _given(self) -> Iterator[np.ndarray]:
+        """What the step is given: inputs, targets and parameters."""
+        for (inputs, targets), _ in self._micro_batches:
+            yield from (np.asarray(item) for item in (*(inputs if isinstance(inputs, tuple) else (inputs,)), targets))
+        yield from (np.asarray(value) for value in self._measured.parameters().values())
 
     def widened(self) -> dict[Place, np.ndarray]:
         """The step in float64, where the run is narrower and the reference can be widened."""

@@ -6,7 +6,8 @@ them as its terms are added up, and a kink that is asked about NaN answers as it
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,7 @@ class Beyond:
     run : the step of the reference under a mode
     widened : the step in float64, where the run is narrower
     plain : the step of the reference, by place
+    given : what it is given: inputs and parameters
     """
 
     def __init__(
@@ -41,11 +43,13 @@ class Beyond:
         run: Callable[[Any], dict[Place, np.ndarray]],
         widened: Callable[[], dict[Place, np.ndarray]],
         plain: Mapping[Place, np.ndarray],
+        given: Callable[[], Iterable[np.ndarray]],
     ):
         self._measured = measured
         self._run = run
         self._widened = widened
         self._plain = plain
+        self._given = given
         self._answers: list[Branch] | None = None
 
     def judged(
@@ -65,7 +69,7 @@ class Beyond:
             found = self._answered(checkpoint, place, actual, found)
         if found.agrees:
             return actual, found
-        actual = self._sums_overflow(checkpoint, place, actual, expected)
+        actual = self._sums_overflow(checkpoint, actual, expected)
         actual = self._nearly_infinite(checkpoint, actual, expected)
         return actual, None if np.isfinite(gap_of(actual, expected)) else found
 
@@ -125,24 +129,26 @@ class Beyond:
                         return judgement
         return before
 
-    def _sums_overflow(
-        self, checkpoint: Checkpoint, place: Place, actual: np.ndarray, expected: np.ndarray
-    ) -> np.ndarray:
-        """The actual value, with the reference's where neither is finite in a step that overflows the widest dtype."""
+    def _sums_overflow(self, checkpoint: Checkpoint, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
+        """The actual value, with the reference's where neither is finite in a step that overflows."""
         odd = ~np.isfinite(actual) & ~np.isfinite(expected)
-        truth = self._widened().get(place)
-        if truth is not None and np.isfinite(truth[odd]).any():
-            return actual
-        if not any(
-            np.any(np.abs(value) > np.sqrt(np.finfo(value.dtype).max))
-            for value in self._plain.values()
-            if value.dtype.kind == "f"
-        ):
+        if not odd.any() or not self._overflows():
             return actual
         self._measured.note(
             f"step {checkpoint.step}: sums overflow; whether one ends as an infinity or as NaN depends on their order"
         )
         return np.where(odd, expected, actual)
+
+    def _overflows(self) -> bool:
+        """Whether there are finite numbers of which a product, or in float64 a number itself, is beyond the range.
+
+        An infinity alone says nothing: the logarithm of zero is one, too.
+        """
+        most = float(np.sqrt(np.finfo(self._measured.dtype).max))
+        values = chain(self._plain.values(), self._widened().values(), self._given())
+        return any(
+            bool(np.any(np.abs(value) > most, where=np.isfinite(value))) for value in values if value.dtype.kind == "f"
+        )
 
     def _nearly_infinite(self, checkpoint: Checkpoint, actual: np.ndarray, expected: np.ndarray) -> np.ndarray:
         """The actual value, with the reference's where one of them is infinite and the other nearly so.

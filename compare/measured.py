@@ -284,6 +284,11 @@ class Measured:
         found = shown_after(side, before)  # but for buffers: no forward pass has moved them
         return {place: value for place, value in found.items() if place[1] != "buffer"}
 
+    def parameters(self) -> Mapping[str, Any]:
+        """Those of a reference that has been run."""
+        found: Mapping[str, Any] = self._side(False)[0].parameters
+        return found
+
     @property
     def diverged(self) -> bool:
         """Whether a divergence has been confirmed."""

@@ -146,6 +146,23 @@ def test_where_no_dtype_is_wide_enough_a_sum_that_overflows_may_be_infinite_or_n
     assert report.outcome == outcome, str(report)
 
 
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_infinity_that_is_no_overflow_may_not_be_nan(dtype):
+    """The logarithm of zero: nothing in the step is large."""
+
+    def ours(x, w):
+        return dtype(-np.inf), {"w": np.log(x)}
+
+    def theirs(x, w):
+        return (x.log() * w).sum()
+
+    x, w = np.array([0.0, 0.3, 2.0], dtype), np.array([0.7, -1.1, 0.4], dtype)
+    with np.errstate(divide="ignore"):
+        assert compare.gradients(ours, theirs, {"x": x, "w": w}, wrt=["w"]).outcome == "equivalent"
+        report = compare.gradients(lambda x, w: (dtype(np.nan), {"w": np.log(x)}), theirs, {"x": x, "w": w}, wrt=["w"])
+    assert report.outcome == "diverged", str(report)
+
+
 # -- what is not a number --------------------------------------------------------------------------------------------------
 
 
