@@ -8,7 +8,7 @@ how far it is off.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,15 @@ from compare.rerun import ORDERS
 __all__ = ["Adding"]
 
 _DTYPES = (torch.float32, torch.float64)
+_PRODUCTS = frozenset({"mm", "bmm", "mv", "dot", "addmm", "addmv", "baddbmm"})
+"""Products of two operands; the first of three is added."""
+_MOST = 1 << 26
+"""A product of more terms is left as it is: a loop in Python would take seconds."""
+_BLOCK = 16
 
 
 class Adding(TorchDispatchMode):
-    """Adds the terms of sums, means and norms up in an order of its own, in their own dtype.
+    """Adds the terms of sums, means, norms and products of matrices up in an order of its own, in their own dtype.
 
     Parameters
     ----------
@@ -58,6 +63,9 @@ class Adding(TorchDispatchMode):
         kwargs = kwargs or {}
         name = name_of(func)
         values: Any = args[0] if args else None
+        if name in _PRODUCTS:
+            product = self._product(name, args, kwargs)
+            return func(*args, **kwargs) if product is None else product
         if name == "_foreach_norm" and all(tensor.dtype in _DTYPES for tensor in values):
             single = torch.ops.aten.linalg_vector_norm.default
             return [self.__torch_dispatch__(single, types, (tensor, *args[1:2])) for tensor in values]
@@ -82,6 +90,30 @@ class Adding(TorchDispatchMode):
                 return self._total(values * values, dims, keepdim).sqrt()
         return func(*args, **kwargs)
 
+    def _product(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tensor | None:
+        """A product of matrices or vectors, plus a bias if there is one; nothing where it is not for this mode."""
+        if any(not isinstance(item, Tensor) or item.dtype not in _DTYPES or item.is_sparse for item in args):
+            return None
+        *bias, left, right = args
+        a, b = left.detach().numpy(), right.detach().numpy()
+        a, b = (a[None] if a.ndim == 1 else a), (b[:, None] if b.ndim == 1 else b)
+        if a.shape[-1] * a.shape[-2] * b.shape[-1] > _MOST or not a.size or not b.size:
+            return None
+        added = [float(kwargs.get("beta", 1)) * item.detach().numpy() for item in bias]
+        with np.errstate(all="ignore"):
+            total = _in_pairs(a, b) if self._order == "pairwise" else self._one_by_one(a, b)
+            total = total.reshape((*left.shape[:-1], *right.shape[-1:][: right.ndim - 1]))
+            if bias:
+                total = added[0].astype(total.dtype) + total.dtype.type(kwargs.get("alpha", 1)) * total
+        return torch.from_numpy(np.array(total, total.dtype))
+
+    def _one_by_one(self, a: np.ndarray, b: np.ndarray) -> np.ndarray:
+        terms = range(a.shape[-1])
+        total = np.zeros((*a.shape[:-1], b.shape[-1]), a.dtype)
+        for k in reversed(terms) if self._order == "backwards" else terms:
+            total += a[..., k, None] * b[..., None, k, :]
+        return total
+
     def _total(self, values: Tensor, dims: Sequence[int] | None, keepdim: bool) -> Tensor:
         axes = tuple(range(values.ndim)) if not dims else tuple(dim % values.ndim for dim in dims)
         array = values.detach().numpy()
@@ -94,6 +126,15 @@ class Adding(TorchDispatchMode):
                 total = np.add.accumulate(terms[::-1] if self._order == "backwards" else terms)[-1]
         shape = [1 if axis in axes else size for axis, size in enumerate(array.shape)] if keepdim else total.shape
         return torch.from_numpy(np.array(total)).reshape(tuple(shape))
+
+
+def _in_pairs(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    terms = a.shape[-1]
+    if terms <= _BLOCK:
+        found: np.ndarray = a @ b
+        return found
+    half = terms // 2
+    return _in_pairs(a[..., :half], b[..., :half, :]) + _in_pairs(a[..., half:], b[..., half:, :])
 
 
 def _given(args: Sequence[Any], kwargs: dict[str, Any], position: int) -> tuple[Sequence[int] | None, bool]:

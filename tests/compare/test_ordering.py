@@ -48,6 +48,54 @@ def test_it_is_the_same_but_for_rounding(function, order):
     assert torch.allclose(found.double(), wanted.double(), rtol=1e-5 if wanted.dtype == torch.float32 else 1e-12)
 
 
+A, B = (
+    torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)) for seed, shape in ((1, (5, 40)), (2, (40, 7)))
+)
+PRODUCTS = {
+    "matrices": lambda: A @ B,
+    "a vector": lambda: A @ B[:, 0],
+    "two vectors": lambda: torch.dot(A[0], B[:, 1]),
+    "a layer": lambda: torch.nn.functional.linear(A, B.T, B[0]),
+    "a layer and one row": lambda: torch.nn.functional.linear(A[0], B.T, B[0]),
+    "a layer and steps in time": lambda: torch.nn.functional.linear(A.reshape(5, 2, 20), B[:20].T, B[0]),
+    "a batch": lambda: torch.bmm(A.reshape(5, 4, 10), A.reshape(5, 10, 4)),
+    "a batch and what is added": lambda: torch.baddbmm(B[0, :4], A.reshape(5, 4, 10), A.reshape(5, 10, 4)),
+    "scaled": lambda: torch.addmm(A[:, :7], A, B, beta=0.5, alpha=2.0),
+    "a vector and what is added": lambda: torch.addmv(A[:, 0], A, B[:, 0]),
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_product_is_the_same_but_for_rounding(name, order, dtype, monkeypatch):
+    monkeypatch.setitem(globals(), "A", A.to(dtype))
+    monkeypatch.setitem(globals(), "B", B.to(dtype))
+    wanted = PRODUCTS[name]()
+    with Adding(order):
+        found = PRODUCTS[name]()
+    assert found.shape == wanted.shape
+    assert found.dtype == wanted.dtype
+    torch.testing.assert_close(found, wanted, rtol=60 * torch.finfo(dtype).eps, atol=60 * torch.finfo(dtype).eps)
+
+
+def test_a_product_is_that_of_a_loop_and_an_empty_or_large_one_is_left_alone():
+    x = np.random.default_rng(3).uniform(1, 2, (2, 300)).astype(np.float32)
+    wanted = np.float32(0)
+    for one, other in zip(*x, strict=True):
+        wanted = wanted + one * other
+    with Adding("forwards"):
+        found = torch.dot(*torch.from_numpy(x))
+        empty = torch.zeros(3, 0) @ torch.zeros(0, 2)
+        large = torch.ones(1 << 14, 1 << 13) @ torch.ones(1 << 13)
+    assert float(found) == wanted
+    assert torch.equal(empty, torch.zeros(3, 2))
+    assert float(large[0]) == 1 << 13
+    truth = float(x[0].astype(np.float64) @ x[1])
+    with Adding("pairwise"):
+        assert abs(float(torch.dot(*torch.from_numpy(x))) - truth) < abs(wanted - truth)
+
+
 @pytest.mark.parametrize("order", [1, 2, 3])
 def test_norms_of_a_list_are_norms_of_each(order):
     parts = [torch.from_numpy(X[:7]), torch.from_numpy(X)]

@@ -24,6 +24,7 @@ ALARMS = {
     "many kinks far from the last bit of the largest": "seed=852186328,dtype=float32,inputs=80,hidden=48/1/28,activations=Tanhshrink/ELU/ReLU,bias=False,output=LogSoftmax:-1,loss=NLLLoss:weight=random,optimizer=Adam:lr=0.00153:amsgrad=True,groups=True,schedule=ExponentialLR:gamma=0.5,steps=3,parts=19/10,fresh=True,scale=0.001,special=zero-rows",
     "a cube that overflows": "seed=198823280,dtype=float32,inputs=4,hidden=1,activations=GELU:tanh,outputs=3,optimizer=SGD:lr=2.84e-09,schedule=CosineAnnealingLR:T_max=1:eta_min=0.001,steps=6,parts=1/1,scale=10000.0",
     "what overflowed on the way to a finite value": "seed=1562754520,dtype=float32,inputs=22,hidden=24/24/24/24,activations=GELU/PReLU:width/PReLU:width/CELU:0.5,outputs=11,dropout=0.9,tied=weight,loss=BCEWithLogitsLoss,optimizer=SGD:lr=0.174:momentum=0.99:nesterov=True,schedule=LinearLR:start_factor=0.1:total_iters=5,steps=3,parts=16/16/16/8,scale=10000.0,special=duplicates",
+    "products whose terms have one sign": "seed=544648297,sync=module,inputs=1542,hidden=41,activations=Softplus,outputs=11,bias=False,output=ReLU,optimizer=Adagrad:lr=0.0427:eps=0.01:initial_accumulator_value=0.1,steps=2,parts=8,special=constant",
 }
 
 
