@@ -80,16 +80,6 @@ _RANGES = {"sigmoid": (0.0, 1.0), "_softmax": (0.0, 1.0), "tanh": (-1.0, 1.0), "
 _MASKING = frozenset({"multilabel_margin_loss_forward"})
 """Ops whose second result is a mask in floating-point numbers, of which their backward demands that it is 0 or 1."""
 
-_DIFFERENCES = frozenset(
-    """
-    _log_softmax _log_softmax_backward_data logsumexp binary_cross_entropy_with_logits gelu gelu_backward glu_backward
-    silu_backward mish_backward hardswish_backward hardswish hardsigmoid
-    """.split()  # noqa: SIM905
-)
-"""Fused ops whose small results are differences of what has the size of their first argument (``x - logsumexp(x)``,
-``g - p Σ g``, ``(1 - y) x - ...``, ``x (1 + erf)``) or of :func:`_subtracted`: not every honest formula knows a small
-one better than to that argument's last bit."""
-
 _COMPOUND = frozenset({"add", "add_", "sub", "sub_", "addcmul", "addcmul_", "addcdiv", "addcdiv_", "lerp", "lerp_"})
 """Ops that round a product on the way to their sum, or not, as the kernel likes: where the sum cancels, it shows."""
 
@@ -221,7 +211,7 @@ class Perturbing(TorchDispatchMode):
             for tensor in _floating(out):
                 self._drift(tensor, _terms(op.name, args) / 16)
         if op.difference:
-            self._blur(out, _subtracted(op.name, args, kwargs), amplitude)
+            self._blur(out, _TERMS[op.name](*args, **kwargs), amplitude)
         elif op.single and out.dtype == torch.float64:
             places = _carrying_single(op.name, args)
             if places is not None:
@@ -309,7 +299,7 @@ class _Op:
         self.mutable = bool(func._schema.is_mutable)
         self.decides = name in DECIDING
         self.running = name in _RUNNING
-        self.difference = name in _DIFFERENCES
+        self.difference = name in _TERMS
         self.single = name in ("hardsigmoid_backward", "elu_backward", "binary_cross_entropy_backward")
         self.within = _RANGES.get(name)
         self.salt = crc32(name.encode())
@@ -382,36 +372,37 @@ def _hard_terms(x: Tensor, ramp: Tensor) -> Tensor:
     return torch.where(x.abs() < 3, ramp, 0.0)
 
 
+def _gelu_terms(g: Tensor, x: Tensor, approximate: str = "none") -> Tensor:
+    if approximate == "none":
+        return g
+    unsaturated = 0.4 * x.abs() * (1 + 0.134 * x * x)  # x (1 - tanh(u)^2) u', u' = 0.8 (1 + 0.134 x^2)
+    return g * (1 + torch.where(x.abs() < _SATURATED, unsaturated, 0.0))
+
+
+def _glu_terms(g: Tensor, x: Tensor, dim: int) -> Tensor:
+    return torch.cat([torch.zeros_like(g), g * x.chunk(2, dim)[0]], dim)  # g a s (1 - s) for the gate
+
+
+def _first(first: Tensor, *others: Any, **options: Any) -> Tensor:
+    return first
+
+
 _TERMS: dict[str, Callable[..., Tensor]] = {
+    **dict.fromkeys(("_log_softmax_backward_data", "binary_cross_entropy_with_logits", "gelu"), _first),
+    # log(1 + ...), of a sum that is rounded where the largest of its terms is one
+    "_log_softmax": lambda x, *_: x.abs().clamp(min=1.0),
+    "logsumexp": lambda x, dim, keepdim=False: x.amax(dim, keepdim=keepdim).abs().clamp(min=1.0),
+    "gelu_backward": _gelu_terms,
+    "glu_backward": _glu_terms,
     "silu_backward": lambda g, x: g * x.sigmoid() * (1 + x.abs() * (-x).sigmoid()),
     "mish_backward": lambda g, x: g * _mish_terms(x),
     "hardswish_backward": lambda g, x: g * _hard_terms(x, x.abs() / 3 + 0.5),
     "hardswish": lambda x: _hard_terms(x, x.abs() * (x.abs() / 6 + 0.5)),
     "hardsigmoid": lambda x: _hard_terms(x, x.abs() / 6 + 0.5),
 }
-"""The size of the terms of a function that has a zero where they cancel: next to it nobody knows more than these."""
-
-
-def _subtracted(name: str, args: Any, kwargs: Any) -> Tensor:
-    """What has the size of the terms that a fused op subtracts from each other."""
-    if (
-        name == "gelu_backward" and kwargs.get("approximate") == "tanh"
-    ):  # x (1 - tanh(u)^2) u', u' = 0.8 (1 + 0.134 x^2)
-        gradient, x = args[0], args[1]
-        unsaturated = 0.4 * x.abs() * (1 + 0.134 * x * x)
-        return gradient * (1 + torch.where(x.abs() < _SATURATED, unsaturated, 0.0))
-    if name == "glu_backward":  # g a s (1 - s) for the gate
-        gradient, dim = args[0], args[2]
-        return torch.cat([torch.zeros_like(gradient), gradient * args[1].chunk(2, dim)[0]], dim)
-    if name in _TERMS:
-        return _TERMS[name](*args)
-    subtracted: Tensor = args[0]
-    # log(1 + ...), of a sum that is rounded where the largest of its terms is one
-    if name == "_log_softmax":
-        return subtracted.abs().clamp(min=1.0)
-    if name == "logsumexp":
-        return subtracted.amax(args[1], keepdim=bool(args[2:3] and args[2])).abs().clamp(min=1.0)
-    return subtracted
+"""Fused ops whose small results are differences (``x - logsumexp(x)``, ``g - p Σ g``, ``x (1 + erf)``), and what has
+the size of the terms that they subtract: not every honest formula knows a small result better than to the last bit of
+these."""
 
 
 def _product(name: str, args: Any, kwargs: Any) -> Tensor | None:
